@@ -1,0 +1,162 @@
+import { Binary, ObjectId } from 'mongodb';
+import { packChats, type TallyCounts } from '../delivery/packed.js';
+import type { BroadcastBody, BroadcastPageRow, BroadcastRow } from './models.js';
+import { bytes } from './send-store.js';
+import { duplicateKey, type Store } from './store.js';
+
+/** People of an audience in one page of a broadcast. */
+export const BROADCAST_PAGE = 500;
+
+/** A page of a broadcast's audience: chat ids in order of uid, and which of them could not be reached when it was made. */
+export interface AudiencePage {
+  readonly chats: number[];
+  readonly unreachable: boolean[];
+  /** The last uid, null when the audience ended here. */
+  readonly upTo: ObjectId | null;
+}
+
+/** A broadcast page as it is stored. `mine` is false when another process had made it. */
+export interface StoredBroadcastPage {
+  readonly k: number;
+  readonly chats: number[];
+  readonly upTo: ObjectId | null;
+  readonly open: boolean;
+  readonly mine: boolean;
+}
+
+/** What the send owner reads and writes of the broadcasts of one bot. */
+export interface BroadcastStore {
+  row(n: number): Promise<BroadcastRow | undefined>;
+  /** The first move: no row means running. */
+  begin(n: number, estimate: number, at: Date): Promise<BroadcastRow>;
+  count(audience: BroadcastBody['audience']): Promise<number>;
+  audience(audience: BroadcastBody['audience'], after: ObjectId | null): Promise<AudiencePage>;
+  openPages(n: number, fromK: number): Promise<StoredBroadcastPage[]>;
+  lastPage(n: number): Promise<StoredBroadcastPage | undefined>;
+  addPage(n: number, k: number, id: ObjectId, after: ObjectId | null, page: AudiencePage): Promise<StoredBroadcastPage>;
+  /** Compare-and-set on (state, k): false when another had moved it. */
+  move(n: number, from: { k: number }, to: BroadcastMove): Promise<boolean>;
+  /** The page of the log is done with. */
+  close(n: number): Promise<void>;
+}
+
+/** What changes of a broadcast's row. */
+export interface BroadcastMove {
+  readonly k: number;
+  readonly sum: TallyCounts;
+  readonly ratePerSecond: number;
+  readonly total?: number;
+  readonly state?: 'done';
+  readonly finishedAt?: Date;
+}
+
+/** The filter of an audience: active people of the given types, with any of the tags. */
+export function audienceFilter(bot: string, audience: BroadcastBody['audience']): Record<string, unknown> {
+  return {
+    bot,
+    subscription: 'active',
+    type: { $in: audience.types },
+    ...(audience.tags === undefined ? {} : { tags: { $in: audience.tags } }),
+  };
+}
+
+/** The send owner's view of broadcasts. */
+export function broadcastStore(store: Store, bot: string): BroadcastStore {
+  const { Broadcasts, BroadcastPages, Chats, Pages } = store.models;
+  const rows = Broadcasts.collection;
+  const parts = BroadcastPages.collection;
+
+  return {
+    async row(n) {
+      return ((await rows.findOne({ bot, n })) as unknown as BroadcastRow | null) ?? undefined;
+    },
+    async begin(n, estimate, at) {
+      const sum: TallyCounts = { sent: 0, blocked: 0, dead: 0, unknown: 0, cancelled: 0, skipped: 0 };
+      await rows
+        .updateOne(
+          { bot, n },
+          { $setOnInsert: { state: 'running', sum, k: 0, estimate, ratePerSecond: 0, startedAt: at } },
+          { upsert: true },
+        )
+        .catch((error: unknown) => {
+          if (duplicateKey(error) === undefined) throw error;
+        });
+      return (await rows.findOne({ bot, n })) as unknown as BroadcastRow;
+    },
+    count: (audience) => Chats.collection.countDocuments(audienceFilter(bot, audience)),
+    async audience(audience, after) {
+      const found = await Chats.collection
+        .find(
+          { ...audienceFilter(bot, audience), ...(after === null ? {} : { _id: { $gt: after } }) },
+          { projection: { chatId: 1, reach: 1 } },
+        )
+        .sort({ _id: 1 })
+        .limit(BROADCAST_PAGE)
+        .toArray();
+      const last = found.at(-1);
+      return {
+        chats: found.map((row) => Number(row.chatId)),
+        unreachable: found.map((row) => row.reach !== 'ok'),
+        upTo: found.length < BROADCAST_PAGE || last === undefined ? null : last._id,
+      };
+    },
+    async openPages(n, fromK) {
+      const found = await parts
+        .find({ bot, n, k: { $gte: fromK } })
+        .sort({ k: 1 })
+        .toArray();
+      return (found as unknown as BroadcastPageRow[])
+        .filter((row) => row.open === true)
+        .map((row) => stored(row, true));
+    },
+    async lastPage(n) {
+      const row = (await parts.find({ bot, n }).sort({ k: -1 }).limit(1).next()) as unknown as BroadcastPageRow | null;
+      return row === null ? undefined : stored(row, true);
+    },
+    async addPage(n, k, id, after, page) {
+      try {
+        await parts.insertOne({
+          _id: id,
+          bot,
+          n,
+          k,
+          after,
+          upTo: page.upTo,
+          chats: new Binary(packChats(page.chats)),
+          open: true,
+        } as never);
+      } catch (error) {
+        if (duplicateKey(error) === undefined) throw error;
+        const row = (await parts.findOne({ bot, n, k })) as unknown as BroadcastPageRow | null;
+        if (row === null) throw error;
+        return stored(row, row._id.equals(id));
+      }
+      return { k, chats: page.chats, upTo: page.upTo, open: true, mine: true };
+    },
+    async move(n, from, to) {
+      const { state, ...fields } = to;
+      const answer = await rows.updateOne(
+        { bot, n, k: from.k, state: { $ne: 'done' } },
+        { $set: { ...fields, ...(state === undefined ? {} : { state }) } },
+      );
+      return answer.matchedCount > 0;
+    },
+    async close(n) {
+      await Pages.collection.updateOne({ bot, n, open: true }, {
+        $unset: { open: '' },
+        $set: { closedAt: new Date() },
+      } as never);
+    },
+  };
+}
+
+function stored(row: BroadcastPageRow, mine: boolean): StoredBroadcastPage {
+  const packed = bytes(row.chats);
+  return {
+    k: row.k,
+    chats: Array.from({ length: packed.length / 8 }, (_, index) => packed.readDoubleLE(index * 8)),
+    upTo: row.upTo === null ? null : new ObjectId(row.upTo.toString()),
+    open: row.open === true,
+    mine,
+  };
+}

@@ -1,0 +1,101 @@
+import { broadcastId, parseBroadcastId } from '../delivery/ids.js';
+import { addTally, emptyTally, tallied } from '../delivery/packed.js';
+import { audienceFilter } from './broadcast-store.js';
+import type { BroadcastRow, PageRow, ResultRow } from './models.js';
+import type { Store } from './store.js';
+
+/** A broadcast as the API shows it. `total` is an estimate until the audience is read to its end; times are ISO 8601 UTC. */
+export interface BroadcastFigures {
+  readonly id: string;
+  readonly name?: string;
+  readonly state: 'running' | 'paused' | 'cancelled' | 'done';
+  readonly total: number;
+  readonly sent: number;
+  readonly blocked: number;
+  readonly dead: number;
+  readonly unknown: number;
+  readonly cancelled: number;
+  readonly skipped: number;
+  readonly remaining: number;
+  readonly ratePerSecond: number;
+  readonly etaMs: number | null;
+  readonly createdAt: string;
+  readonly startedAt: string | null;
+  readonly finishedAt?: string;
+}
+
+const FIELDS = { bot: 1, n: 1, at: 1, broadcast: 1 } as const;
+
+/** One broadcast by its id; undefined when there is none. Rejects with the driver's error while the store is away. */
+export async function findBroadcast(store: Store, id: string): Promise<BroadcastFigures | undefined> {
+  const place = parseBroadcastId(id);
+  if (place === undefined) return undefined;
+  const page = (await store.models.Pages.collection.findOne(
+    { bot: place.bot, n: place.n, kind: 'broadcast' },
+    { projection: FIELDS },
+  )) as unknown as PageRow | null;
+  return page === null ? undefined : figures(store, page);
+}
+
+/** Broadcasts of one bot (default: the first by id that has some), newest first. `cursor` is the `next` of the page before. */
+export async function listBroadcasts(
+  store: Store,
+  query: { readonly bot?: string; readonly cursor?: string; readonly limit: number },
+): Promise<{ items: BroadcastFigures[]; next?: string }> {
+  const before = query.cursor === undefined ? undefined : parseBroadcastId(query.cursor);
+  const bot =
+    query.bot ?? before?.bot ?? (await store.models.Bots.collection.find({}).sort({ _id: 1 }).limit(1).next())?.bot;
+  if (bot === undefined) return { items: [] };
+  const rows = (await store.models.Pages.collection
+    .find({ bot, kind: 'broadcast', ...(before === undefined ? {} : { n: { $lt: before.n } }) }, { projection: FIELDS })
+    .sort({ n: -1 })
+    .limit(query.limit + 1)
+    .toArray()) as unknown as PageRow[];
+  const shown = rows.slice(0, query.limit);
+  const last = shown.at(-1);
+  return {
+    items: await Promise.all(shown.map((page) => figures(store, page))),
+    ...(rows.length > query.limit && last !== undefined ? { next: broadcastId(last.bot, last.n) } : {}),
+  };
+}
+
+async function figures(store: Store, page: PageRow): Promise<BroadcastFigures> {
+  const { bot, n } = page;
+  const audience = page.broadcast?.audience ?? { types: ['private'] };
+  const { row, sum } = await settled(store, bot, n);
+  const known =
+    row?.total ?? row?.estimate ?? (await store.models.Chats.collection.countDocuments(audienceFilter(bot, audience)));
+  const total = Math.max(known, tallied(sum));
+  const remaining = total - tallied(sum);
+  const rate = row?.state === 'running' ? row.ratePerSecond : 0;
+  return {
+    id: broadcastId(bot, n),
+    ...(page.broadcast?.name === undefined ? {} : { name: page.broadcast.name }),
+    state: row?.state ?? 'running',
+    total,
+    ...sum,
+    remaining,
+    ratePerSecond: rate,
+    etaMs: remaining === 0 ? 0 : rate > 0 ? Math.round((remaining / rate) * 1000) : null,
+    createdAt: page.at.toISOString(),
+    startedAt: row?.startedAt.toISOString() ?? null,
+    ...(row?.finishedAt === undefined ? {} : { finishedAt: row.finishedAt.toISOString() }),
+  };
+}
+
+/** The published sum plus the tallies of the pages from its first open one on; read again when the row moved meanwhile. */
+async function settled(store: Store, bot: string, n: number) {
+  for (;;) {
+    const row =
+      ((await store.models.Broadcasts.collection.findOne({ bot, n })) as unknown as BroadcastRow | null) ?? undefined;
+    const results = (await store.models.Results.collection
+      .find({ bot, n, k: { $gte: row?.k ?? 0 } }, { projection: { tally: 1 } })
+      .toArray()) as unknown as ResultRow[];
+    const again = (await store.models.Broadcasts.collection.findOne(
+      { bot, n },
+      { projection: { k: 1 } },
+    )) as unknown as BroadcastRow | null;
+    if ((again?.k ?? 0) !== (row?.k ?? 0)) continue;
+    return { row, sum: results.reduce((all, result) => addTally(all, result.tally), row?.sum ?? emptyTally()) };
+  }
+}

@@ -1,0 +1,182 @@
+import { type Collection, ObjectId } from 'mongodb';
+import { backToBack } from '../ingress/back-to-back.js';
+import type { RawUpdate } from '../ingress/poll-answer.js';
+import { factsOf } from '../ingress/update-facts.js';
+import type { DeadLetterRow, UpdateRow } from './models.js';
+import type { Store } from './store.js';
+
+/** An update of the inbox that is not settled. */
+export interface QueuedUpdate {
+  readonly updateId: number;
+  /** The order key, see update-facts.ts. */
+  readonly chat: number;
+  readonly body: RawUpdate;
+  /** Failed tries so far. */
+  readonly tries: number;
+  /** How often a process died while it handled this. */
+  readonly crashes: number;
+  /** When it was written here; the same for every reader. */
+  readonly at: Date;
+}
+
+/** Updates of one answer of Telegram on their way in; `write` may be called again until it succeeds. */
+export interface InboxBatch {
+  /** Resolves once all are durable, with those that this batch brought: what was there before is left out. Rejects with the store's error. */
+  write(): Promise<QueuedUpdate[]>;
+}
+
+/** The inbox of one bot. Each method rejects with the store's error and may then be called again with the same arguments. */
+export interface Inbox {
+  batch(updates: readonly RawUpdate[]): InboxBatch;
+  /** Up to `limit` unsettled updates with an id above `after`, by ascending id. */
+  unsettled(after: number, limit: number): Promise<QueuedUpdate[]>;
+  /** Those of `ids` that are not settled, by ascending id. */
+  find(ids: readonly number[]): Promise<QueuedUpdate[]>;
+  /** Sets how often the process died while it handled these: absolute figures, so that a repeat counts nothing twice. */
+  recordCrashes(updates: readonly { readonly updateId: number; readonly crashes: number }[]): Promise<void>;
+  recordTries(updateId: number, tries: number): Promise<void>;
+  /** Done: kept 48 h more for deduplication. */
+  settle(updateId: number): Promise<void>;
+  /** Gives an update up: its dead letter first, then its state. */
+  bury(update: Pick<QueuedUpdate, 'updateId' | 'body'>, reason: string, attempts: number): Promise<void>;
+}
+
+/** Opens the inbox of `bot`; `wallNow` is in epoch ms. */
+export function inbox(store: Pick<Store, 'models'>, bot: string, clock: { wallNow(): number }): Inbox {
+  const updates = store.models.Updates.collection as unknown as Collection<UpdateRow>;
+  const deadLetters = store.models.DeadLetters.collection as unknown as Collection<DeadLetterRow>;
+
+  const settle = backToBack<number, void>(async (ids) => {
+    await updates.updateMany(
+      { bot, updateId: { $in: [...ids] }, state: 'queued' },
+      { $set: { state: 'settled', settledAt: new Date(clock.wallNow()) } },
+    );
+    return ids.map(() => undefined);
+  });
+
+  const queued = (filter: object, limit = 0) =>
+    updates
+      .find({ bot, state: 'queued', ...filter })
+      .sort({ updateId: 1 })
+      .limit(limit)
+      .toArray()
+      .then((rows) => rows.map(asQueued));
+
+  return {
+    batch(given) {
+      const at = new Date(clock.wallNow());
+      const rows = given.map(
+        (body): UpdateRow => ({
+          _id: new ObjectId(),
+          bot,
+          updateId: body.update_id,
+          chat: factsOf(body).orderKey,
+          body: body as Record<string, unknown>,
+          state: 'queued',
+          tries: 0,
+          crashes: 0,
+          at,
+        }),
+      );
+      return {
+        async write() {
+          if (rows.length === 0) return [];
+          const refused = await insert(updates, rows);
+          if (refused.size === 0) return rows.map(asQueued);
+          const brought = await ownRows(updates, bot, refused);
+          return rows.filter((row) => !refused.has(row.updateId) || brought.has(row.updateId)).map(asQueued);
+        },
+      };
+    },
+    unsettled: (after, limit) => queued({ updateId: { $gt: after } }, limit),
+    find: (ids) => (ids.length === 0 ? Promise.resolve([]) : queued({ updateId: { $in: [...ids] } })),
+    async recordCrashes(figures) {
+      if (figures.length === 0) return;
+      await updates.bulkWrite(
+        figures.map(({ updateId, crashes }) => ({
+          updateOne: { filter: { bot, updateId, state: 'queued' }, update: { $set: { crashes } } },
+        })),
+        { ordered: false },
+      );
+    },
+    async recordTries(updateId, tries) {
+      await updates.updateOne({ bot, updateId, state: 'queued' }, { $set: { tries } });
+    },
+    settle,
+    async bury({ updateId, body }, reason, attempts) {
+      await writeOnce(deadLetters, {
+        _id: new ObjectId(),
+        bot,
+        queue: 'updates',
+        source: String(updateId),
+        payload: body,
+        reason,
+        attempts,
+        state: 'waiting',
+        at: new Date(clock.wallNow()),
+      });
+      await updates.updateOne(
+        { bot, updateId, state: 'queued' },
+        { $set: { state: 'dead', settledAt: new Date(clock.wallNow()) } },
+      );
+    },
+  };
+}
+
+/** Inserts what is not there yet; answers the rows that a unique index refused, by update id. */
+async function insert(updates: Collection<UpdateRow>, rows: UpdateRow[]): Promise<Map<number, ObjectId>> {
+  try {
+    await updates.insertMany(rows, { ordered: false });
+    return new Map();
+  } catch (error) {
+    const indexes = duplicates(error);
+    if (indexes === undefined) throw error;
+    return new Map(
+      indexes.flatMap((index) => {
+        const row = rows[index];
+        return row === undefined ? [] : [[row.updateId, row._id]];
+      }),
+    );
+  }
+}
+
+/** Which refused rows are there under the batch's own ids: an earlier try of it had arrived although its answer was lost. */
+async function ownRows(
+  updates: Collection<UpdateRow>,
+  bot: string,
+  refused: ReadonlyMap<number, ObjectId>,
+): Promise<Set<number>> {
+  const there = await updates
+    .find({ bot, updateId: { $in: [...refused.keys()] } }, { projection: { updateId: 1 } })
+    .toArray();
+  if (there.length < refused.size) {
+    throw Object.assign(new Error('an update that exists cannot be read yet'), { code: 'PH_INBOX_UNSEEN' });
+  }
+  return new Set(there.filter((row) => refused.get(row.updateId)?.equals(row._id)).map((row) => row.updateId));
+}
+
+async function writeOnce(deadLetters: Collection<DeadLetterRow>, row: DeadLetterRow): Promise<void> {
+  try {
+    await deadLetters.insertOne(row);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 11_000) throw error;
+  }
+}
+
+/** The indexes of the operations that a unique index refused; undefined when the bulk failed by anything else too. */
+export function duplicates(error: unknown): number[] | undefined {
+  const bulk = error as {
+    writeErrors?: { code?: unknown; index: number } | { code?: unknown; index: number }[];
+    result?: { getWriteConcernError?(): unknown };
+  } | null;
+  if (typeof bulk !== 'object' || bulk?.writeErrors === undefined) return undefined;
+  if (bulk.result?.getWriteConcernError?.() !== undefined) return undefined;
+  const errors = [bulk.writeErrors].flat();
+  return errors.length > 0 && errors.every(({ code }) => code === 11_000)
+    ? errors.map(({ index }) => index)
+    : undefined;
+}
+
+function asQueued({ updateId, chat, body, tries, crashes, at }: UpdateRow): QueuedUpdate {
+  return { updateId, chat, body: body as unknown as RawUpdate, tries, crashes, at };
+}

@@ -1,0 +1,141 @@
+import mongoose from 'mongoose';
+import type { Log } from '../log.js';
+import { defineModels, type Models } from './models.js';
+
+/** The connection and the models on it. */
+export interface Store {
+  readonly connection: mongoose.Connection;
+  readonly models: Models;
+  /** True while the driver sees a server that takes writes. */
+  reachable(): boolean;
+  close(): Promise<void>;
+}
+
+/** An error of the store's services, with a stable code and an HTTP status that fits. */
+export class StoreError extends Error {
+  constructor(
+    readonly code:
+      | 'PH_STORE_AWAY'
+      | 'PH_STORE_FULL'
+      | 'PH_TOO_MANY_WAITING'
+      | 'PH_IDEMPOTENCY_CONFLICT'
+      | 'PH_LEASE_FENCED'
+      | 'PH_PAGE_TOO_LARGE',
+    message: string,
+    readonly retryAfterS?: number,
+  ) {
+    super(message);
+    this.name = 'StoreError';
+  }
+}
+
+/** How long an operation looks for a server before it fails, ms. The caller tries again; a lost connection is a state. */
+const SERVER_SELECTION_MS = 2_000;
+
+/**
+ * Connects to `uri`. Writes ask for w: majority, j: true and reads for majority, whatever the URI says (docs/protocol.md).
+ * Resolves once connected; rejects with the driver's error when no server answers within `timeoutMs` (default 10,000).
+ */
+export async function openStore(uri: string, log: Log, timeoutMs = 10_000): Promise<Store> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const connection = mongoose.createConnection();
+    try {
+      await connection.openUri(uri, {
+        autoCreate: false,
+        autoIndex: false,
+        writeConcern: { w: 'majority', journal: true },
+        readConcern: { level: 'majority' },
+        serverSelectionTimeoutMS: SERVER_SELECTION_MS,
+        connectTimeoutMS: SERVER_SELECTION_MS,
+        heartbeatFrequencyMS: 2_000,
+        minHeartbeatFrequencyMS: 100,
+        maxPoolSize: 16,
+        ...(new URL(uri).pathname.length > 1 ? {} : { dbName: 'posthorn' }),
+      });
+      return watched(connection, log);
+    } catch (error) {
+      await connection.destroy().catch(() => undefined);
+      if (Date.now() >= deadline || !isConnectionError(error)) throw error;
+    }
+  }
+}
+
+function watched(connection: mongoose.Connection, log: Log): Store {
+  let up = true;
+  connection.getClient().on('topologyDescriptionChanged', ({ newDescription }) => {
+    const now = [...newDescription.servers.values()].some((server) => server.isWritable);
+    if (now !== up) {
+      if (now) log.info({}, 'store reached again');
+      else log.warn({}, 'store lost; trying again until it is back');
+    }
+    up = now;
+  });
+  connection.on('error', (error: unknown) => {
+    log.warn({ error: String(error) }, 'store connection error');
+  });
+  return {
+    connection,
+    models: defineModels(connection),
+    reachable: () => up,
+    close: () => connection.close(),
+  };
+}
+
+/** True for errors that mean "no server, or the connection broke": the operation may or may not have been applied. */
+export function isConnectionError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const labels = (error as { hasErrorLabel?: (label: string) => boolean }).hasErrorLabel;
+  return (
+    /^Mongo(oose)?(Network|ServerSelection|PoolCleared|ConnectionPoolCleared|NotConnected|TopologyClosed|WaitQueueTimeout|ServerClosed|Runtime)/.test(
+      error.name,
+    ) ||
+    error.name === 'PoolClearedOnNetworkError' ||
+    (labels?.call(error, 'RetryableWriteError') ?? false) ||
+    [6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436].includes((error as { code?: number }).code ?? -1)
+  );
+}
+
+/** True for the store's refusal to write because it is full (MongoDB's OutOfDiskSpace, and the embedded store's). */
+export const isFull = (error: unknown): boolean => (error as { code?: number })?.code === 14031;
+
+/** The server's answer to a duplicate key, or undefined: which index, by its key pattern. */
+export function duplicateKey(error: unknown): { keyPattern: Record<string, unknown> } | undefined {
+  if (error === null || typeof error !== 'object' || (error as { code?: number }).code !== 11000) return undefined;
+  const holder = error as {
+    keyPattern?: Record<string, unknown>;
+    errorResponse?: { keyPattern?: Record<string, unknown> };
+    message?: string;
+  };
+  const keyPattern = holder.keyPattern ?? holder.errorResponse?.keyPattern;
+  if (keyPattern !== undefined) return { keyPattern };
+  const index = /index: (\S+)/.exec(holder.message ?? '')?.[1] ?? '';
+  return {
+    keyPattern: Object.fromEntries(
+      index
+        .split('_')
+        .filter((part) => !/^-?1?$/.test(part))
+        .map((part) => [part, 1]),
+    ),
+  };
+}
+
+/** Size of the capped collection of wakes, bytes. */
+const WAKES_BYTES = 1_048_576;
+
+/** Makes the collections and indexes that are missing. Idempotent; several processes may run it at once. */
+export async function createIndexes(store: Store): Promise<void> {
+  const { Wakes, ...others } = store.models;
+  try {
+    await store.connection.createCollection(Wakes.collection.collectionName, { capped: true, size: WAKES_BYTES });
+  } catch (error) {
+    if ((error as { code?: number }).code !== 48) throw error; // NamespaceExists
+  }
+  if ((await Wakes.collection.findOne({})) === null) {
+    // A tailable cursor on an empty capped collection dies at once: one sentinel keeps it alive.
+    await Wakes.collection.insertOne({ bot: '', part: 'sentinel', at: new Date() });
+  }
+  for (const model of Object.values(others)) {
+    await (model as unknown as { createIndexes(): Promise<void> }).createIndexes();
+  }
+}

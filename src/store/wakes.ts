@@ -1,0 +1,77 @@
+import type { Log } from '../log.js';
+import type { WakeRow } from './models.js';
+import type { Store } from './store.js';
+
+/** Wakes between processes: a hint that a bot's log has grown; whoever relies on them alone waits at most for the next scan. */
+export interface Wakes {
+  /** Tells the owner of `bot` in another process; not awaited, at most one per bot in 5 ms. */
+  wake(bot: string): void;
+  onWake(listener: (bot: string) => void): () => void;
+  stop(): Promise<void>;
+}
+
+const SPACING_MS = 5;
+const AWAIT_MS = 5_000;
+const REOPEN_MS = 1_000;
+
+/** Opens the tailable cursor of this process; after any end of it, it is opened again. */
+export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
+  const { collection } = store.models.Wakes;
+  const listeners = new Set<(bot: string) => void>();
+  const last = new Map<string, number>();
+  const stopping = new AbortController();
+  let cursor: { close(): Promise<void> } | undefined;
+
+  async function follow(): Promise<void> {
+    let since = new Date();
+    while (!stopping.signal.aborted) {
+      try {
+        const open = collection.find(
+          { at: { $gt: since } },
+          { tailable: true, awaitData: true, maxAwaitTimeMS: AWAIT_MS },
+        );
+        cursor = open;
+        for await (const row of open) {
+          const { bot, at } = row as unknown as WakeRow;
+          if (at > since) since = at;
+          for (const listener of listeners) listener(bot);
+        }
+      } catch (error) {
+        if (!stopping.signal.aborted) log.debug({ error: String(error) }, 'the cursor of wakes ended; opened again');
+      }
+      await pause();
+    }
+  }
+
+  const pause = () =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(done, REOPEN_MS);
+      function done(): void {
+        clearTimeout(timer);
+        stopping.signal.removeEventListener('abort', done);
+        resolve();
+      }
+      stopping.signal.addEventListener('abort', done);
+      if (stopping.signal.aborted) done();
+    });
+
+  const following = follow();
+
+  return {
+    wake(bot) {
+      const now = clock.now();
+      if (now - (last.get(bot) ?? Number.NEGATIVE_INFINITY) < SPACING_MS) return;
+      last.set(bot, now);
+      collection.insertOne({ bot, part: 'send', at: new Date() }).catch(() => undefined); // a hint only
+    },
+    onWake(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async stop() {
+      stopping.abort();
+      await cursor?.close().catch(() => undefined);
+      await following;
+    },
+  };
+}

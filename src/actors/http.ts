@@ -1,0 +1,34 @@
+/** HttpActor: the HTTP server as a child of the root, first up and last down. It gets no mail; a lost listener is its crash. Failure policy: one-for-one. */
+import { type HttpDeps, type HttpServer, httpServer } from '../http/server.js';
+import { type ActorSpec, assertNever } from './runtime.js';
+
+type OwnMessage = { readonly type: 'lost'; readonly error: Error };
+
+/** The actor `http`. `listening` is told the port each time it listens. A listener that cannot be had is a failed start with its ListenError. */
+export function httpActor(
+  deps: Omit<HttpDeps, 'onLost'>,
+  listening: (port: number) => void,
+): ActorSpec<{ readonly server: HttpServer }, OwnMessage> {
+  return {
+    name: 'http',
+    async init(ctx) {
+      const server = httpServer({
+        ...deps,
+        onLost: (error) => {
+          ctx.tell(ctx.self, { type: 'lost', error });
+        },
+      });
+      listening((await server.listen()).port);
+      return { server };
+    },
+    receive(state, message) {
+      switch (message.type) {
+        case 'lost':
+          throw message.error;
+        default:
+          return assertNever(message.type);
+      }
+    },
+    stop: ({ server }) => server.close(),
+  };
+}

@@ -1,0 +1,233 @@
+import type { ObjectId } from 'mongodb';
+import type { Lane, MessageClass } from '../../delivery/lanes.js';
+import type { ItemEnd, KnownResult, Ledger, LedgerBatch } from '../../delivery/ledger.js';
+import type { TallyCounts } from '../../delivery/packed.js';
+import type { RateThrottle } from '../../delivery/rate-throttle.js';
+import type { AudiencePage, BroadcastStore, StoredBroadcastPage } from '../../store/broadcast-store.js';
+import type { LeaseGrant, LeaseKeeper } from '../../store/lease-keeper.js';
+import type { BodyRow, BroadcastBody, BroadcastRow } from '../../store/models.js';
+import type { AppendedPage } from '../../store/page-log.js';
+import type {
+  ChatMark,
+  Commit,
+  NewDeadLetter,
+  PageBodies,
+  PageHead,
+  SendStore,
+  UnreachableMark,
+} from '../../store/send-store.js';
+import type { ActorContext, Address, Reply } from '../runtime.js';
+import type { SendLine } from '../send-line.js';
+import type { SenderMessage } from '../sender.js';
+
+/** What the pool is told by its shards, by the process and by the operator's side. */
+export type PoolMessage =
+  | { readonly type: 'shard-up'; readonly shard: number }
+  | { readonly type: 'fed'; readonly shard: number; readonly source: number }
+  | { readonly type: 'wants'; readonly shard: number; readonly lanes: number }
+  | { readonly type: 'turned'; readonly shard: number; readonly lanes: number }
+  | Ended
+  | {
+      readonly type: 'unreachable';
+      readonly items: readonly { readonly source: number; readonly index: number; readonly chatId: number }[];
+    }
+  | { readonly type: 'limited'; readonly chatId: number; readonly retryAfterMs: number }
+  | { readonly type: 'begin' }
+  | { readonly type: 'slots' }
+  | { readonly type: 'outage-changed' }
+  | { readonly type: 'probe-wanted' }
+  | { readonly type: 'appended'; readonly page: AppendedPage }
+  | { readonly type: 'wake' }
+  | { readonly type: 'drain'; readonly withinMs: number; readonly replyTo: Reply<void> };
+
+/** An item of a shard has ended; `unreachable` when its end says so of the chat. */
+export interface Ended {
+  readonly type: 'ended';
+  readonly shard: number;
+  readonly source: number;
+  readonly index: number;
+  readonly chatId: number;
+  readonly key: string;
+  readonly lane: Lane;
+  readonly class: MessageClass;
+  readonly body: BodyRow;
+  readonly end: ItemEnd;
+  readonly unreachable?: Omit<UnreachableMark, 'chatId'>;
+}
+
+/** A page of messages as loading hands it over. */
+export interface LoadedPage {
+  readonly page: PageHead;
+  readonly results: readonly KnownResult[];
+  readonly deadLetters: ReadonlyMap<string, 'dead' | 'unknown'>;
+  readonly marks: readonly ChatMark[];
+  /** Only of pages that an owner before had begun at-most-once calls of. */
+  readonly bodies?: PageBodies;
+}
+
+/** A broadcast as loading hands it over: its row, its open pages, and how far its audience was read. */
+export interface LoadedBroadcast {
+  readonly row: BroadcastRow;
+  readonly openPages: readonly StoredBroadcastPage[];
+  readonly lastPage: StoredBroadcastPage | undefined;
+  readonly results: readonly KnownResult[];
+  readonly deadLetters: ReadonlyMap<string, 'dead' | 'unknown'>;
+  readonly bodies: PageBodies | undefined;
+}
+
+/** All that the pool receives. Reads and writes of an earlier tenure carry its number and are ignored. */
+export type OwnMessage =
+  | PoolMessage
+  | { readonly type: 'granted'; readonly grant: LeaseGrant }
+  | { readonly type: 'lost' }
+  | { readonly type: 'tick' }
+  | { readonly type: 'scan' }
+  | { readonly type: 'gate'; readonly generation: number }
+  | { readonly type: 'located'; readonly tenure: number; readonly tail: number; readonly frozen: readonly ChatMark[] }
+  | {
+      readonly type: 'read';
+      readonly tenure: number;
+      readonly pages: readonly LoadedPage[];
+      readonly more: boolean;
+      readonly stage: 'open' | 'tail';
+    }
+  | { readonly type: 'read-failed'; readonly tenure: number; readonly error: unknown }
+  | { readonly type: 'read-again'; readonly tenure: number }
+  | {
+      readonly type: 'committed';
+      readonly tenure: number;
+      readonly taken: TakenCommit;
+      readonly unreachable: readonly number[];
+    }
+  | { readonly type: 'commit-failed'; readonly tenure: number; readonly taken: TakenCommit; readonly error: unknown }
+  | { readonly type: 'commit-again'; readonly tenure: number; readonly taken: TakenCommit }
+  | { readonly type: 'published'; readonly tenure: number; readonly begun: readonly string[] }
+  | { readonly type: 'publish-failed'; readonly tenure: number }
+  | { readonly type: 'probed'; readonly ok: boolean; readonly unauthorized: boolean }
+  | { readonly type: 'broadcast-loaded'; readonly tenure: number; readonly n: number; readonly loaded: LoadedBroadcast }
+  | {
+      readonly type: 'broadcast-page';
+      readonly tenure: number;
+      readonly n: number;
+      readonly page: StoredBroadcastPage;
+      readonly made: AudiencePage | undefined;
+    }
+  | {
+      readonly type: 'broadcast-moved';
+      readonly tenure: number;
+      readonly n: number;
+      readonly k: number;
+      readonly done: boolean;
+      readonly applied: boolean;
+    }
+  | { readonly type: 'broadcast-failed'; readonly tenure: number; readonly n: number; readonly error: unknown }
+  | { readonly type: 'broadcast-reload'; readonly tenure: number; readonly n: number }
+  | { readonly type: 'broadcast-again'; readonly tenure: number; readonly n: number }
+  | { readonly type: 'drain-late' };
+
+/** A commit under way with what it settles. */
+export interface TakenCommit {
+  readonly commit: Commit;
+  readonly batch: LedgerBatch;
+}
+
+/** A broadcast that is not done, as the pool runs it. */
+export interface BroadcastRun {
+  readonly n: number;
+  readonly broadcast: BroadcastBody;
+  phase: 'waiting' | 'loading' | 'running' | 'done';
+  /** The first open page as the row in the store has it, and as memory has it. */
+  rowK: number;
+  firstOpenK: number;
+  sum: TallyCounts;
+  /** Tallies of closed pages above the first open one. */
+  readonly closed: Map<number, TallyCounts>;
+  nextK: number;
+  after: ObjectId | null;
+  /** The audience is read to its end. */
+  ended: boolean;
+  people: number;
+  /** A page is being made, a move of the row is being written. */
+  making: boolean;
+  moving: boolean;
+  /** Settled items over the last seconds, for the rate: time (ms) and count. */
+  readonly samples: { at: number; settled: number }[];
+  publishedAt: number;
+}
+
+/** What the pool holds of its tenure; all of it can be read again from the store. */
+export interface State {
+  tenure: number;
+  phase: 'standby' | 'loading' | 'running';
+  readonly up: Set<number>;
+  ledger: Ledger;
+  /** All there was before the takeover is read. */
+  caughtUp: boolean;
+  throttle: RateThrottle | undefined;
+  /** Lanes that each shard wants a turn in. */
+  lanes: number[];
+  readonly turning: Set<number>;
+  turnStart: number;
+  grants: number;
+  gateGeneration: number;
+  gateAt: number;
+  /** Feeds that shards have not taken yet, as `source/shard`. */
+  readonly feeding: Set<string>;
+  /** Position up to which the log is read, and the tail at the takeover up to which only open pages are. */
+  readTo: number;
+  tail: number;
+  reading: boolean;
+  scanWanted: boolean;
+  handed: AppendedPage[];
+  /** At-most-once calls that the owner before had begun, and those of them whose end as `unknown` is not durable yet. */
+  begunBefore: ReadonlySet<string>;
+  readonly begunPending: Set<string>;
+  /** Chats of such calls rest until then (monotonic ms). */
+  begunRestUntil: number;
+  readyAt: number;
+  /** By `source/index`: where the end of an item was reported from. */
+  readonly reported: Map<string, { readonly shard: number; readonly chatId: number; readonly key: string }>;
+  deadLetters: NewDeadLetter[];
+  unreachable: UnreachableMark[];
+  frozen: { chatId: number; until: number }[];
+  closed: { n: number; k: number | undefined }[];
+  publishing: boolean;
+  publishWanted: boolean;
+  probing: boolean;
+  runs: BroadcastRun[];
+  drain: Reply<void> | undefined;
+}
+
+/** What the pool needs. `appended` and `wakes` tell of new pages; each answers how to stop. */
+export interface PoolDeps {
+  readonly line: SendLine;
+  readonly shards: number;
+  readonly store: SendStore;
+  readonly broadcasts: BroadcastStore;
+  readonly keeper: LeaseKeeper;
+  readonly appended: (listener: (page: AppendedPage) => void) => () => void;
+  readonly wakes: (listener: () => void) => () => void;
+  /** Told when the lease is held with its quiet time over, is in other hands, or the bot is paused by an outage. */
+  readonly report: (state: PoolReport) => void;
+  /** Makes the ids of rows. */
+  readonly newId: () => ObjectId;
+}
+
+/** What /health/ready says of a bot's sending. */
+export interface PoolReport {
+  readonly sending: 'starting' | 'standby' | 'held';
+  readonly outage?: string;
+}
+
+export type Ctx = ActorContext<OwnMessage>;
+
+/** The address of a shard, as the pool's child. */
+export const shardAddress = (ctx: Ctx, shard: number): Address<SenderMessage> =>
+  ctx.child<SenderMessage>(`sender:${shard}`);
+
+/** Tells every shard. */
+export function tellShards(ctx: Ctx, deps: PoolDeps, message: SenderMessage): void {
+  for (let shard = 0; shard < deps.shards; shard += 1) ctx.tell(shardAddress(ctx, shard), message);
+}
+
+export const placeKey = (source: number, index: number): string => `${source}/${index}`;

@@ -1,0 +1,111 @@
+import { LRUCache } from 'lru-cache';
+import { COMMIT_STALL_MS } from '../delivery/lease-clock.js';
+import { type Outage, outage } from '../delivery/outage.js';
+import { type BotPacing, botPacing, type Rates } from '../delivery/pacing.js';
+import type { Holding } from '../store/lease-keeper.js';
+import type { PageBodies, SendStore } from '../store/send-store.js';
+import { type CallRegistry, callRegistry } from '../telegram/call-registry.js';
+import type { TelegramClient } from '../telegram/client.js';
+
+/** Bodies kept in memory per bot, bytes of text and heads. */
+const BODIES_BYTES = 24 * 1_048_576;
+
+/**
+ * What the sending of one bot keeps outside of its actors, so that a restarted pool or shard goes on where the calls are: the registry of calls,
+ * the pace and its slots, the lease, the state of the outage, the bodies at hand, and the end of the last commit. It decides nothing by itself.
+ */
+export interface SendLine {
+  readonly bot: string;
+  readonly rates: Rates;
+  readonly concurrency: number;
+  readonly client: TelegramClient;
+  readonly registry: CallRegistry;
+  readonly pacing: BotPacing;
+  outage: Outage;
+  holding: Holding | undefined;
+  /** Ids of at-most-once calls that are begun and not settled. */
+  readonly begun: Set<string>;
+  /** Of these, those whose entry in the lease is durable: they may be called. */
+  readonly begunDurable: Set<string>;
+  /** The commit under way: when it began (monotonic ms), and its end. */
+  commit: { readonly since: number; readonly done: Promise<void> } | undefined;
+  draining: boolean;
+  /** By shard: chats that could go now, as it last published. */
+  readonly ready: number[];
+  /** Gives the next handle of a page. */
+  nextSource(): number;
+  /** True while a call may start, apart from pace and slots. */
+  mayStart(now: number): boolean;
+  /** The bodies of page `n` when they are at hand. */
+  bodiesAtHand(n: number): PageBodies | undefined;
+  /** Fetches the bodies of page `n`; callers that want the same page share one read. Resolves undefined when there is no such page. */
+  fetchBodies(n: number): Promise<PageBodies | undefined>;
+  keepBodies(page: PageBodies): void;
+}
+
+/** Makes the line of a bot. */
+export function sendLine(options: {
+  readonly bot: string;
+  readonly rates: Rates;
+  readonly concurrency: number;
+  readonly client: TelegramClient;
+  readonly store: SendStore;
+}): SendLine {
+  const { bot, rates, concurrency, client, store } = options;
+  const pacing = botPacing(rates, concurrency);
+  const bodies = new LRUCache<number, PageBodies>({ maxSize: BODIES_BYTES, sizeCalculation: weight });
+  const fetches = new Map<number, Promise<PageBodies | undefined>>();
+
+  let sources = 0;
+
+  const line: SendLine = {
+    bot,
+    rates,
+    concurrency,
+    client,
+    registry: callRegistry(() => pacing.release()),
+    pacing,
+    outage: outage(),
+    holding: undefined,
+    begun: new Set(),
+    begunDurable: new Set(),
+    commit: undefined,
+    draining: false,
+    ready: [],
+    nextSource: () => {
+      sources += 1;
+      return sources;
+    },
+    mayStart: (now) =>
+      !line.draining &&
+      !line.outage.paused &&
+      (line.holding?.mayCall() ?? false) &&
+      (line.commit === undefined || now - line.commit.since < COMMIT_STALL_MS) &&
+      (!line.outage.halfOpen || line.registry.size === 0),
+    bodiesAtHand: (n) => bodies.get(n),
+    async fetchBodies(n) {
+      const known = bodies.get(n);
+      if (known !== undefined) return known;
+      let fetch = fetches.get(n);
+      if (fetch === undefined) {
+        fetch = store
+          .bodies(n)
+          .then((page) => {
+            if (page !== undefined) bodies.set(n, page);
+            return page;
+          })
+          .finally(() => fetches.delete(n));
+        fetches.set(n, fetch);
+      }
+      return fetch;
+    },
+    keepBodies(page) {
+      bodies.set(page.n, page);
+    },
+  };
+  return line;
+}
+
+function weight(page: PageBodies): number {
+  return page.bodies.reduce((sum, body) => sum + body.text.length * 2 + 64, page.heads.length + 256);
+}

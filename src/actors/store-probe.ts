@@ -1,0 +1,81 @@
+/**
+ * StoreActor: makes the indexes, looks whether the store answers, and writes this process's row with its roles and tree. The connection outlives it.
+ * Failure policy: a lost store is a state that it publishes, never a crash; a crash restarts what stands on the store with it (rest-for-one).
+ * Times are ms of the injected clock.
+ */
+import { beatProcess, endProcess, PROCESS_BEAT_MS } from '../store/processes.js';
+import type { ProcessIdentity } from '../store/process-identity.js';
+import { prunePages } from '../store/pruning.js';
+import type { Store } from '../store/store.js';
+import { type ActorContext, type ActorSpec, assertNever } from './runtime.js';
+
+const PRUNE_MS = 3_600_000;
+
+type OwnMessage =
+  | { readonly type: 'beat' }
+  | { readonly type: 'beaten'; readonly ok: boolean }
+  | { readonly type: 'prune' };
+
+interface State {
+  readonly reachable: boolean;
+}
+
+/** What the actor needs. `reachable` is told of every change; `prunes` names the bots whose old pages this process deletes. */
+export interface StoreProbeDeps {
+  readonly store: Store;
+  readonly self: ProcessIdentity;
+  readonly roles: readonly string[];
+  readonly tree: () => object;
+  readonly reachable: (reachable: boolean) => void;
+  readonly prunes: () => readonly string[];
+}
+
+/** The actor `store`. */
+export function storeProbeActor(deps: StoreProbeDeps): ActorSpec<State, OwnMessage> {
+  return {
+    name: 'store',
+    async init(ctx) {
+      await beatProcess(deps.store, deps.self, deps.roles, deps.tree());
+      deps.reachable(true);
+      ctx.after(PROCESS_BEAT_MS, { type: 'beat' });
+      ctx.after(PRUNE_MS, { type: 'prune' });
+      return { reachable: true };
+    },
+    receive(state, message, ctx) {
+      switch (message.type) {
+        case 'beat':
+          ctx.pipe(
+            beatProcess(deps.store, deps.self, deps.roles, deps.tree()),
+            () => ({ type: 'beaten', ok: true }),
+            () => ({ type: 'beaten', ok: false }),
+          );
+          return state;
+        case 'beaten':
+          ctx.after(PROCESS_BEAT_MS, { type: 'beat' });
+          if (message.ok !== state.reachable) deps.reachable(message.ok);
+          return { reachable: message.ok };
+        case 'prune':
+          ctx.after(PRUNE_MS, { type: 'prune' });
+          void prune(ctx, deps);
+          return state;
+        default:
+          return assertNever(message);
+      }
+    },
+    async stop(_state, _ctx, reason) {
+      if (reason === 'stop') await endProcess(deps.store, deps.self).catch(() => undefined);
+    },
+  };
+}
+
+/** Deletes old pages; a failure is told and tried again with the next round. */
+async function prune(ctx: ActorContext<OwnMessage>, deps: StoreProbeDeps): Promise<void> {
+  for (const bot of deps.prunes()) {
+    try {
+      const pages = await prunePages(deps.store, bot, ctx.clock.wallNow());
+      if (pages > 0) ctx.log.info({ bot, pages }, 'old pages deleted');
+    } catch (error) {
+      ctx.log.warn({ bot, error: String(error) }, 'old pages could not be deleted');
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import { problemOf } from '../api/problem.js';
+import { ConfigError, problemTable } from '../config.js';
+import { DataDirError } from '../data-dir.js';
+
+/** The exit codes of the program: done, failed, wrong usage, a service is unreachable, wrong configuration (the last three as in sysexits.h). */
+export const EXIT = { done: 0, failed: 1, usage: 64, unavailable: 69, config: 78 } as const;
+
+/** An end of a command that is no bug: what to print and the exit code. */
+export class CommandError extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number, message: string) {
+    super(message);
+    this.name = 'CommandError';
+    this.exitCode = exitCode;
+  }
+}
+
+/** The exit code of a refusal with this HTTP status: wrong input is wrong usage, 503 an unreachable service. */
+function exitCodeOf(status: number): number {
+  if (status === 503) return EXIT.unavailable;
+  return status === 400 || status === 413 ? EXIT.usage : EXIT.failed;
+}
+
+/** How a command that threw ends: the text for standard error (with its line end) and the exit code. Never throws. */
+export function ending(error: unknown): { readonly text: string; readonly exitCode: number } {
+  if (error instanceof CommandError) return { text: `posthorn: ${error.message}\n`, exitCode: error.exitCode };
+  if (error instanceof ConfigError) {
+    return { text: `posthorn: wrong configuration\n${problemTable(error.problems)}`, exitCode: EXIT.config };
+  }
+  if (error instanceof DataDirError) return { text: `posthorn: ${error.message}\n`, exitCode: EXIT.config };
+  const problem = problemOf(error);
+  if (problem !== undefined) {
+    const fields = (problem.errors ?? []).map(({ field, expected }) => `  ${field || 'input'}: expected ${expected}\n`);
+    return {
+      text: `posthorn: ${problem.detail ?? problem.message} (${problem.code})\n${fields.join('')}`,
+      exitCode: exitCodeOf(problem.status),
+    };
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { text: `posthorn: failed (PH_INTERNAL)\n${text}\n`, exitCode: EXIT.failed };
+}

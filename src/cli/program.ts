@@ -1,0 +1,156 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import type { ImportFormat } from '../api/import/person-rows.js';
+import { type Config, parseConfig } from '../config.js';
+import { type BroadcastOptions, broadcast, showBroadcast, showBroadcasts } from './commands/broadcast.js';
+import { doctor } from './commands/doctor.js';
+import { migrate } from './commands/migrate.js';
+import { status } from './commands/status.js';
+import { usersImport } from './commands/users-import.js';
+import { CommandError, EXIT, ending } from './exit.js';
+import type { Io } from './io.js';
+import { nearest } from './nearest.js';
+import { type Session, session } from './session.js';
+
+/** The parts that a process can play; `local` hosts the stand-ins for what is not configured. */
+export const ROLES = ['web', 'bot', 'sender', 'scheduler', 'local'] as const;
+/** One of ROLES. */
+export type Role = (typeof ROLES)[number];
+
+/** What the program is given by main. */
+export interface ProgramDeps {
+  /** Runs a process with these roles until it is stopped; resolves with its exit code. */
+  readonly start: (config: Config, roles: readonly Role[], io: Io) => Promise<number>;
+  /** Names of the features that are built, for FEATURES. */
+  readonly features: readonly string[];
+}
+
+/** The version in package.json, beside dist/ and src/. */
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** The roles named, all of them when none is. Throws CommandError 64 with the nearest role for a word that is none. */
+function rolesOf(words: readonly string[]): Role[] {
+  const named = words.map((word) => {
+    const role = ROLES.find((known) => known === word);
+    if (role !== undefined) return role;
+    const near = nearest(word, ROLES);
+    const hint = near === undefined ? `the roles are ${ROLES.join(', ')}` : `did you mean ${near}?`;
+    throw new CommandError(EXIT.usage, `unknown role '${word}' (${hint})`);
+  });
+  return named.length === 0 ? [...ROLES] : [...new Set(named)];
+}
+
+const JSON_OPTION = ['--json', 'print one JSON document on standard output'] as const;
+
+/** A choice that wrong usage is told about by name. */
+const choice = (flags: string, about: string, choices: readonly string[]): Option =>
+  new Option(flags, about).choices(choices);
+
+/**
+ * Runs one command: `argv` are the words after the program's name. Prints results to `io.stdout`, all else to `io.stderr`.
+ * Resolves with the exit code (exit.ts); never rejects.
+ */
+export async function runProgram(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  io: Io,
+  deps: ProgramDeps,
+): Promise<number> {
+  let exitCode: number = EXIT.done;
+  /** An action of commander: reads the configuration, then runs the command and keeps its exit code. */
+  const run =
+    <A extends unknown[]>(command: (session: Session, ...args: A) => Promise<number>) =>
+    async (...args: A): Promise<void> => {
+      exitCode = await command(session(parseConfig(env, deps.features), io, Boolean(env.LOG_LEVEL)), ...args);
+    };
+
+  const program = new Command('posthorn')
+    .description('A server for Telegram bots that must reach many people.')
+    .version(version(), '-V, --version', 'print the version')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
+    .showHelpAfterError('(posthorn --help lists the commands)');
+
+  program
+    .command('start')
+    .description(`run the server with these roles (${ROLES.join(', ')}; none named = all)`)
+    .argument('[roles...]')
+    .action((words: string[]) => {
+      const roles = rolesOf(words);
+      return run(({ config }) => deps.start(config, roles, io))();
+    });
+  program
+    .command('status')
+    .description('ask the running server how it is')
+    .option(...JSON_OPTION)
+    .action((options: { json?: true }) => run((s) => status(s, options.json === true))());
+  program
+    .command('doctor')
+    .description('check configuration, data directory, store and Telegram')
+    .option(...JSON_OPTION)
+    .action((options: { json?: true }) => run((s) => doctor(s, options.json === true))());
+  program
+    .command('migrate')
+    .description('make missing collections and indexes')
+    .option(...JSON_OPTION)
+    .action((options: { json?: true }) => run((s) => migrate(s, options.json === true))());
+
+  const users = program.command('users').description('people: import');
+  users
+    .command('import')
+    .description('import people from FILE (NDJSON or CSV), - is standard input')
+    .argument('<file>')
+    .addOption(choice('--format <format>', 'the format; else by the ending of the name', ['ndjson', 'csv']))
+    .option(...JSON_OPTION)
+    .action((file: string, options: { format?: ImportFormat; json?: true }) =>
+      run((s) => usersImport(s, file, options))(),
+    );
+
+  program
+    .command('broadcast')
+    .description('send a text to everybody, or to an audience')
+    .argument('[text]')
+    .option('--file <file>', 'take the text from a file')
+    .option('--audience <json>', 'whom: {"tags":[…],"types":[…]}')
+    .addOption(choice('--parse-mode <mode>', 'how the text is marked up', ['HTML', 'MarkdownV2']))
+    .addOption(choice('--class <class>', 'what may happen after a lost answer', ['at-least-once', 'at-most-once']))
+    .addOption(choice('--lane <lane>', 'the lane (default bulk)', ['reply', 'notify', 'bulk']))
+    .option('--bot <id>', 'which bot sends (default: the first)')
+    .option('--idempotency-key <key>', 'the same key again is the same broadcast')
+    .option('--name <name>', 'a name for lists')
+    .option('--wait', 'follow it to its end')
+    .option(...JSON_OPTION)
+    .action((text: string | undefined, options: BroadcastOptions) => run((s) => broadcast(s, text, options))());
+
+  const broadcasts = program.command('broadcasts').description('broadcasts: list, show');
+  broadcasts
+    .command('list')
+    .description('list broadcasts, newest first')
+    .option('--bot <id>', 'only of this bot')
+    .option('--limit <n>', 'at most so many (1–1000)')
+    .option('--cursor <cursor>', 'go on where a list ended')
+    .option(...JSON_OPTION)
+    .action(({ json, bot, ...rest }: { json?: true; bot?: string }) =>
+      run((s) => showBroadcasts(s, { ...rest, ...(bot === undefined ? {} : { botId: bot }) }, json === true))(),
+    );
+  broadcasts
+    .command('show')
+    .description('show one broadcast')
+    .argument('<id>')
+    .option(...JSON_OPTION)
+    .action((id: string, options: { json?: true }) => run((s) => showBroadcast(s, id, options.json === true))());
+
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // Commander has printed what it throws; help and version that were asked for are no errors.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    const { text, exitCode: code } = ending(error);
+    io.stderr.write(text);
+    return code;
+  }
+}

@@ -1,0 +1,87 @@
+import type { Context } from 'koa';
+import { createBroadcast, getBroadcast, listBroadcasts } from '../api/broadcast.js';
+import { getDelivery } from '../api/delivery.js';
+import { notifyTelegram } from '../api/notify.js';
+import { getUser, importUsers, listUsers } from '../api/people.js';
+import { sendMessages } from '../api/send-messages.js';
+import type { Services } from '../api/services.js';
+import { systemTree } from '../api/system-tree.js';
+import { mediaType, piecesOf, readJson, requireType } from './body.js';
+
+/** Most bytes of a JSON body, and of the one of /api/send_messages. */
+const BODY_LIMIT = 1_048_576;
+const MESSAGES_LIMIT = 14 * 1_048_576;
+
+/** A route behind the API key that works on the store; answers with the body of a 200 or of the status named. */
+export interface ApiRoute {
+  readonly method: 'get' | 'post';
+  readonly path: string;
+  readonly status?: number;
+  readonly handle: (context: Context, services: Services) => Promise<object>;
+}
+
+const idempotencyKey = (context: Context): string | undefined => {
+  const header = context.req.headers['idempotency-key'];
+  return Array.isArray(header) ? header.join(', ') : header;
+};
+
+const param = (context: Context, name: string): string => {
+  const { params } = context as unknown as { params: Record<string, string | undefined> };
+  return params[name] ?? '';
+};
+
+/** The routes of the core that need the store, in the order of CONTRACT's table; each is one operation of src/api. */
+export const API_ROUTES: readonly ApiRoute[] = [
+  {
+    method: 'post',
+    path: '/api/users/import',
+    handle: (context, services) => {
+      requireType(context.req, ['application/x-ndjson', 'text/csv']);
+      const format = mediaType(context.req) === 'text/csv' ? 'csv' : 'ndjson';
+      return importUsers(services, { chunks: piecesOf(context.req), format });
+    },
+  },
+  { method: 'get', path: '/api/users', handle: (context, services) => listUsers(services, { ...context.query }) },
+  {
+    method: 'get',
+    path: '/api/users/:botId/:chatId',
+    handle: (context, services) => getUser(services, param(context, 'botId'), param(context, 'chatId')),
+  },
+  {
+    method: 'post',
+    path: '/api/notify/telegram',
+    status: 202,
+    handle: async (context, services) =>
+      notifyTelegram(services, await readJson(context.req, BODY_LIMIT), idempotencyKey(context)),
+  },
+  {
+    method: 'post',
+    path: '/api/send_messages',
+    status: 202,
+    handle: async (context, services) =>
+      sendMessages(services, await readJson(context.req, MESSAGES_LIMIT), idempotencyKey(context)),
+  },
+  {
+    method: 'get',
+    path: '/api/deliveries/:id',
+    handle: (context, services) => getDelivery(services, param(context, 'id')),
+  },
+  {
+    method: 'post',
+    path: '/api/broadcasts',
+    status: 202,
+    handle: async (context, services) =>
+      createBroadcast(services, await readJson(context.req, BODY_LIMIT), idempotencyKey(context)),
+  },
+  {
+    method: 'get',
+    path: '/api/broadcasts',
+    handle: (context, services) => listBroadcasts(services, { ...context.query }),
+  },
+  {
+    method: 'get',
+    path: '/api/broadcasts/:id',
+    handle: (context, services) => getBroadcast(services, param(context, 'id')),
+  },
+  { method: 'get', path: '/api/system/tree', handle: (_context, services) => systemTree(services) },
+];

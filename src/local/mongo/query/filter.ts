@@ -1,0 +1,208 @@
+import { eachElement, elements, fields, type RawValue, Type } from '../bson/raw-value.js';
+import { flagOf } from '../bson/values.js';
+import { badValue, notImplemented } from '../errors.js';
+import { equals, hasSize, isIn, isOperators, isType, modulo, range, regexOperand, type ValueTest } from './operators.js';
+import { pathOf, visitPath } from './path.js';
+import { regexOf } from './regex.js';
+
+/** One thing that every matching document fulfils, as the planner and upserts use it. */
+export interface Condition {
+  readonly path: string;
+  readonly op: 'eq' | 'in' | 'gt' | 'gte' | 'lt' | 'lte' | 'exists' | 'all';
+  readonly value: RawValue;
+}
+
+/** A compiled filter. */
+export interface Filter {
+  matches(document: RawValue): boolean;
+  /** What all of it demands together: of the top level and of nested $and. */
+  readonly conditions: readonly Condition[];
+  /** Every path that is asked for, also below $or. */
+  readonly paths: ReadonlySet<string>;
+  readonly source: RawValue;
+}
+
+type Test = (target: RawValue) => boolean;
+
+/** Turns a test of values into a test of what holds them; `spread`: elements of an array at the end are asked too. */
+type Ask = (test: ValueTest, spread: boolean) => Test;
+
+interface Context {
+  /** Undefined below $or, $nor, $not and $elemMatch: what is there need not hold for the whole. */
+  readonly conditions: Condition[] | undefined;
+  readonly paths: Set<string>;
+}
+
+const REFUSED = new Set(
+  ('$expr $where $text $jsonSchema $near $nearSphere $geoWithin $geoIntersects $within $bitsAllSet $bitsAllClear ' +
+    '$bitsAnySet $bitsAnyClear $sampleRate $alwaysTrue $alwaysFalse $maxDistance $minDistance').split(' '),
+);
+
+function unknownOperator(name: string): Error {
+  return REFUSED.has(name) ? notImplemented(`the query operator ${name}`) : badValue(`unknown operator: ${name}`);
+}
+
+function all(tests: readonly Test[]): Test {
+  const [first, second] = tests;
+  if (first === undefined) return () => true;
+  if (second === undefined) return first;
+  return (target) => tests.every((test) => test(target));
+}
+
+function negate(test: Test): Test {
+  return (target) => !test(target);
+}
+
+function regexTest(operand: RawValue): ValueTest {
+  const matches = regexOf(operand);
+  return (value) => value !== undefined && matches(value);
+}
+
+function elemMatch(operand: RawValue, context: Context): ValueTest {
+  if (operand.type !== Type.object) throw badValue('$elemMatch needs an Object');
+  const first = fields(operand)[0]?.[0];
+  const inner: Context = { conditions: undefined, paths: context.paths };
+  let matches: Test;
+  if (first?.startsWith('$') && first !== '$and' && first !== '$or' && first !== '$nor') {
+    const ask: Ask = (test) => test;
+    matches = all(operatorTests(operand, ask, inner, ''));
+  } else {
+    const document = all(documentTests(operand, inner));
+    // An array inside of the array is asked as if its positions were names.
+    matches = (value) => (value.type === Type.object || value.type === Type.array) && document(value);
+  }
+  return (value) => value?.type === Type.array && eachElement(value, matches);
+}
+
+/** $all is the $and of its members; of an empty list nothing. */
+function allTests(operand: RawValue, ask: Ask, context: Context, path: string): Test[] {
+  if (operand.type !== Type.array) throw badValue('$all needs an array');
+  const list = elements(operand);
+  if (list.length === 0) return [() => false];
+  return list.map((one) => {
+    if (isOperators(one)) {
+      const [[name, inner]] = fields(one) as [[string, RawValue]];
+      if (name !== '$elemMatch') throw badValue(`no ${name} expressions in $all`);
+      return ask(elemMatch(inner, context), false);
+    }
+    if (one.type === Type.regex) return ask(regexTest(one), true);
+    context.conditions?.push({ path, op: 'all', value: one });
+    return ask(equals(one), true);
+  });
+}
+
+function operatorTest(name: string, operand: RawValue, operators: RawValue, ask: Ask, context: Context, path: string): Test[] {
+  const note = (op: Condition['op']): void => {
+    context.conditions?.push({ path, op, value: operand });
+  };
+  switch (name) {
+    case '$eq':
+      note('eq');
+      return [ask(equals(operand), true)];
+    case '$ne':
+      if (operand.type === Type.regex) throw badValue("Can't have regex as arg to $ne.");
+      return [negate(ask(equals(operand), true))];
+    case '$gt':
+    case '$gte':
+    case '$lt':
+    case '$lte':
+      note(name.slice(1) as Condition['op']);
+      return [ask(range(name, operand), true)];
+    case '$in':
+      note('in');
+      return [ask(isIn(name, operand), true)];
+    case '$nin':
+      return [negate(ask(isIn(name, operand), true))];
+    case '$exists': {
+      const exists = ask((value) => value !== undefined, false);
+      if (!flagOf(operand, '$exists')) return [negate(exists)];
+      note('exists');
+      return [exists];
+    }
+    case '$type':
+      return [ask(isType(operand), true)];
+    case '$size':
+      return [ask(hasSize(operand), false)];
+    case '$mod':
+      return [ask(modulo(operand), true)];
+    case '$regex': {
+      const matches = regexOperand(operators, operand);
+      return [ask((value) => value !== undefined && matches(value), true)];
+    }
+    case '$options':
+      if (!fields(operators).some(([other]) => other === '$regex')) throw badValue('$options needs a $regex');
+      return [];
+    case '$elemMatch':
+      return [ask(elemMatch(operand, context), false)];
+    case '$all':
+      return allTests(operand, ask, context, path);
+    case '$not': {
+      if (operand.type === Type.regex) return [negate(ask(regexTest(operand), true))];
+      if (!isOperators(operand)) throw badValue('$not needs a regex or a document of operators');
+      return [negate(all(operatorTests(operand, ask, { conditions: undefined, paths: context.paths }, path)))];
+    }
+    case '$comment':
+      return [];
+    default:
+      throw unknownOperator(name);
+  }
+}
+
+function operatorTests(operators: RawValue, ask: Ask, context: Context, path: string): Test[] {
+  return fields(operators).flatMap(([name, operand]) => {
+    if (!name.startsWith('$')) throw badValue(`unknown operator: ${name}`);
+    return operatorTest(name, operand, operators, ask, context, path);
+  });
+}
+
+function logicalTest(name: string, operand: RawValue, context: Context): Test {
+  if (operand.type !== Type.array) throw badValue(`${name} must be an array`);
+  const parts = elements(operand);
+  if (parts.length === 0) throw badValue(`${name} argument must be a non-empty array`);
+  const inner = name === '$and' ? context : { conditions: undefined, paths: context.paths };
+  const tests = parts.map((part) => {
+    if (part.type !== Type.object) throw badValue(`${name} argument's entries must be objects`);
+    return all(documentTests(part, inner));
+  });
+  if (name === '$and') return all(tests);
+  const any: Test = (document) => tests.some((test) => test(document));
+  return name === '$or' ? any : negate(any);
+}
+
+function documentTests(filter: RawValue, context: Context): Test[] {
+  const tests: Test[] = [];
+  for (const [name, operand] of fields(filter)) {
+    if (name === '$and' || name === '$or' || name === '$nor') tests.push(logicalTest(name, operand, context));
+    else if (name === '$comment') continue;
+    else if (name.startsWith('$') && name !== '$id' && name !== '$ref' && name !== '$db') {
+      throw REFUSED.has(name) ? notImplemented(`the query operator ${name}`) : badValue(`unknown top level operator: ${name}`);
+    } else {
+      const path = pathOf(name);
+      context.paths.add(name);
+      const ask: Ask = (test, spread) => (document) => visitPath(document, path, spread, test);
+      if (isOperators(operand)) tests.push(...operatorTests(operand, ask, context, name));
+      else if (operand.type === Type.regex) tests.push(ask(regexTest(operand), true));
+      else {
+        context.conditions?.push({ path: name, op: 'eq', value: operand });
+        tests.push(ask(equals(operand), true));
+      }
+    }
+  }
+  return tests;
+}
+
+/** Compiles a filter document. Throws BadValue (2) on what is no filter, NotImplemented (238) on an operator that is refused, by its name. */
+export function compileFilter(source: RawValue): Filter {
+  const conditions: Condition[] = [];
+  const paths = new Set<string>();
+  const matches = all(documentTests(source, { conditions, paths }));
+  return { matches, conditions, paths, source };
+}
+
+/** Compiles a condition on single values, such as $pull's operand: operators, a regex or an equality. Throws as compileFilter. */
+export function compileValueTest(operand: RawValue): (value: RawValue) => boolean {
+  const context: Context = { conditions: undefined, paths: new Set() };
+  if (isOperators(operand)) return all(operatorTests(operand, (test) => test, context, ''));
+  if (operand.type === Type.regex) return regexTest(operand);
+  return equals(operand);
+}

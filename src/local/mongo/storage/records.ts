@@ -1,0 +1,146 @@
+import { bsonWriter } from '../bson/writer.js';
+import { field, type RawValue, rawDocument } from '../bson/raw-value.js';
+import { StoreError } from '../errors.js';
+import type { Catalog, Collection, Index } from './catalog.js';
+import type { Engine } from './engine.js';
+import { encodeKey, MAX_KEY_BYTES, recordKey } from './index-key.js';
+import { indexRows } from './index-values.js';
+
+/** Documents with their index entries. All of it must be called inside a write of the engine; each call changes all of a document or nothing. */
+export interface Records {
+  insert(collection: Collection, document: RawValue): number;
+  /** `touched`: the top-level fields that may differ; undefined: any. */
+  replace(collection: Collection, record: number, from: RawValue, to: RawValue, touched: ReadonlySet<string> | undefined): void;
+  remove(collection: Collection, record: number, document: RawValue): void;
+  /** Adds an existing document to an index that is being built. */
+  addToIndex(collection: Collection, index: Index, record: number, document: RawValue): void;
+}
+
+interface Entry {
+  /** The key's bytes; with the record's number at the end when the index is not unique. */
+  readonly key: Buffer;
+  readonly row: readonly RawValue[];
+}
+
+function duplicateKey(collection: Collection, index: Index, row: readonly RawValue[]): StoreError {
+  const writer = bsonWriter();
+  index.keys.forEach(({ path }, i) => {
+    writer.value(path, row[i] as RawValue);
+  });
+  const keyValue = rawDocument(writer.finish());
+  return new StoreError(
+    11000,
+    'DuplicateKey',
+    `E11000 duplicate key error collection: ${collection.namespace} index: ${index.name} dup key`,
+    { keyPattern: field(index.spec, 'key'), keyValue },
+  );
+}
+
+function withRecord(key: Buffer, record: number): Buffer {
+  const full = Buffer.allocUnsafe(key.length + 6);
+  key.copy(full);
+  full.writeUIntBE(record, key.length, 6);
+  return full;
+}
+
+/** Makes the functions that keep documents and indexes together. Never throws. */
+export function openRecords(engine: Engine, catalog: Catalog): Records {
+  const { docs, index: table } = engine;
+
+  /** What an index holds of a document: none when sparse or partial leave it out. Throws 171 and KeyTooLong (17280). */
+  function entriesOf(collection: Collection, index: Index, record: number, document: RawValue): Entry[] {
+    if (index.partial !== undefined && !index.partial.matches(document)) return [];
+    const found = indexRows(document, index.paths);
+    if (index.sparse && !found.present) return [];
+    if (found.multikey.some((flag, i) => flag && index.multikey[i] !== true)) {
+      index.multikey = index.multikey.map((flag, i) => flag || found.multikey[i] === true);
+      collection.version++;
+      catalog.touch(collection, true);
+    }
+    const seen = new Set<string>();
+    const entries: Entry[] = [];
+    for (const row of found.rows) {
+      const key = encodeKey(index.id, row, index.directions);
+      if (key.length > MAX_KEY_BYTES) {
+        throw new StoreError(
+          17280,
+          'KeyTooLong',
+          `a key of index ${index.name} would have ${key.length} bytes or more; the embedded store keeps up to ${MAX_KEY_BYTES}`,
+        );
+      }
+      if (found.rows.length > 1) {
+        const text = key.toString('latin1');
+        if (seen.has(text)) continue;
+        seen.add(text);
+      }
+      entries.push({ key: index.unique ? key : withRecord(key, record), row });
+    }
+    return entries;
+  }
+
+  function checkUnique(collection: Collection, index: Index, entries: readonly Entry[], record: number): void {
+    if (!index.unique) return;
+    for (const { key, row } of entries) {
+      const holder = table.get(key);
+      if (holder !== undefined && holder.readUIntBE(0, 6) !== record) throw duplicateKey(collection, index, row);
+    }
+  }
+
+  function numberOf(record: number): Buffer {
+    const value = Buffer.allocUnsafe(6);
+    value.writeUIntBE(record, 0, 6);
+    return value;
+  }
+
+  return {
+    insert(collection, document) {
+      const record = collection.nextRecord;
+      const plans = collection.indexes.map((index) => entriesOf(collection, index, record, document));
+      collection.indexes.forEach((index, i) => {
+        checkUnique(collection, index, plans[i] as Entry[], record);
+      });
+      collection.nextRecord++;
+      const value = numberOf(record);
+      docs.putSync(recordKey(collection.id, record), document.bytes.subarray(document.start, document.end));
+      for (const entries of plans) for (const { key } of entries) table.putSync(key, value);
+      collection.count++;
+      collection.bytes += document.end - document.start;
+      catalog.touch(collection, false);
+      return record;
+    },
+    replace(collection, record, from, to, touched) {
+      const plans: { gone: Buffer[]; come: Entry[] }[] = [];
+      for (const index of collection.indexes) {
+        if (touched !== undefined && ![...index.roots].some((root) => touched.has(root))) continue;
+        const old = entriesOf(collection, index, record, from);
+        const now = entriesOf(collection, index, record, to);
+        const come = now.filter((entry) => !old.some((other) => other.key.equals(entry.key)));
+        checkUnique(collection, index, come, record);
+        const gone = old.filter((entry) => !now.some((other) => other.key.equals(entry.key))).map(({ key }) => key);
+        plans.push({ gone, come });
+      }
+      const value = numberOf(record);
+      docs.putSync(recordKey(collection.id, record), to.bytes.subarray(to.start, to.end));
+      for (const { gone, come } of plans) {
+        for (const key of gone) table.removeSync(key);
+        for (const { key } of come) table.putSync(key, value);
+      }
+      collection.bytes += to.end - to.start - (from.end - from.start);
+      catalog.touch(collection, false);
+    },
+    remove(collection, record, document) {
+      const keys = collection.indexes.flatMap((index) => entriesOf(collection, index, record, document));
+      docs.removeSync(recordKey(collection.id, record));
+      for (const { key } of keys) table.removeSync(key);
+      collection.count--;
+      collection.bytes -= document.end - document.start;
+      catalog.touch(collection, false);
+    },
+    addToIndex(collection, index, record, document) {
+      const entries = entriesOf(collection, index, record, document);
+      checkUnique(collection, index, entries, record);
+      const value = numberOf(record);
+      for (const { key } of entries) table.putSync(key, value);
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { type RawValue, rawDocument } from '../bson/raw-value.js';
+import { StoreError } from '../errors.js';
+import type { Plan } from '../query/plan.js';
+import type { Catalog, Collection } from './catalog.js';
+import type { Engine } from './engine.js';
+import { recordKey } from './index-key.js';
+
+/** A read of a collection that can be left and taken up again, in another transaction too: it keeps its place by keys, no open cursor. */
+export interface Scan {
+  /** Goes on until `visit` returns true ('stopped'), the time is out ('later') or there is no more ('end'). `visit` must not write. */
+  next(visit: (record: number, document: RawValue) => boolean, outOfTime: () => boolean): 'stopped' | 'later' | 'end';
+}
+
+const CHECK_EVERY = 32; // rows between two looks at the clock
+
+/** The collection of that name if it is still the same one. Throws QueryPlanKilled (175) when it was dropped meanwhile. */
+export function sameCollection(catalog: Catalog, collection: Collection): Collection {
+  const now = catalog.find(collection.namespace);
+  if (now?.id !== collection.id) {
+    throw new StoreError(175, 'QueryPlanKilled', `collection dropped: ${collection.namespace}`);
+  }
+  return now;
+}
+
+/** Begins a scan by a plan; `after`: a whole collection only from the record after this one. Its `next` throws QueryPlanKilled when the
+ * collection or the index was dropped. */
+export function openScan(engine: Engine, catalog: Catalog, collection: Collection, plan: Plan, after = 0): Scan {
+  const { docs, index: table } = engine;
+  const seen = plan.repeats ? new Set<number>() : undefined;
+  let interval = 0;
+  let last: Buffer | undefined;
+  let lastRecord = after;
+
+  function scanCollection(
+    visit: (record: number, document: RawValue) => boolean,
+    outOfTime: () => boolean,
+  ): 'stopped' | 'later' | 'end' {
+    let rows = 0;
+    const range = { start: recordKey(collection.id, lastRecord + 1), end: recordKey(collection.id + 1, 0) };
+    for (const { key, value } of docs.getRange(range)) {
+      const record = (key as Buffer).readUIntBE(4, 6);
+      lastRecord = record;
+      if (visit(record, rawDocument(value))) return 'stopped';
+      if (++rows % CHECK_EVERY === 0 && outOfTime()) return 'later';
+    }
+    return 'end';
+  }
+
+  function scanIndex(
+    visit: (record: number, document: RawValue) => boolean,
+    outOfTime: () => boolean,
+  ): 'stopped' | 'later' | 'end' {
+    let rows = 0;
+    for (; interval < plan.intervals.length; interval++, last = undefined) {
+      const { from, to } = plan.intervals[interval] as Plan['intervals'][number];
+      const range = plan.reverse
+        ? { start: last ?? to, exclusiveStart: true, end: from, inclusiveEnd: true, reverse: true }
+        : { start: last ?? from, exclusiveStart: last !== undefined, end: to };
+      for (const { key, value } of table.getRange(range)) {
+        last = key as Buffer;
+        const record = value.readUIntBE(0, 6);
+        if (seen !== undefined) {
+          if (seen.has(record)) continue;
+          seen.add(record);
+        }
+        const bytes = docs.get(recordKey(collection.id, record));
+        if (bytes !== undefined && visit(record, rawDocument(bytes))) return 'stopped';
+        if (++rows % CHECK_EVERY === 0 && outOfTime()) return 'later';
+      }
+    }
+    return 'end';
+  }
+
+  return {
+    next(visit, outOfTime) {
+      const now = sameCollection(catalog, collection);
+      if (plan.index === undefined) return scanCollection(visit, outOfTime);
+      if (!now.indexes.some(({ id }) => id === plan.index?.id)) {
+        throw new StoreError(175, 'QueryPlanKilled', `index dropped: ${plan.index.name}`);
+      }
+      return scanIndex(visit, outOfTime);
+    },
+  };
+}

@@ -1,0 +1,58 @@
+/** A Bot API error as a value: `code` is the HTTP status too; descriptions as in the Bot API server's own source. */
+export class BotRefusal {
+  readonly code: number;
+  readonly description: string;
+  readonly retryAfter: number | undefined;
+
+  constructor(code: number, description: string, retryAfter?: number) {
+    this.code = code;
+    this.description = description;
+    this.retryAfter = retryAfter;
+  }
+
+  /** The answer's body. Never throws. */
+  body(): string {
+    const parameters = this.retryAfter === undefined ? '' : `,"parameters":{"retry_after":${this.retryAfter}}`;
+    return `{"ok":false,"error_code":${this.code},"description":${JSON.stringify(this.description)}${parameters}}`;
+  }
+
+  /** Header lines that belong to the answer, each ending in CRLF; mostly none. Never throws. */
+  headers(): string {
+    return this.retryAfter === undefined ? '' : `Retry-After: ${this.retryAfter}\r\n`;
+  }
+}
+
+/** 400 `Bad Request: …`. Never throws. */
+export const badRequest = (what: string): BotRefusal => new BotRefusal(400, `Bad Request: ${what}`);
+
+/** 403 `Forbidden: …`. Never throws. */
+export const forbidden = (what: string): BotRefusal => new BotRefusal(403, `Forbidden: ${what}`);
+
+/** 429 with `parameters.retry_after`, in whole seconds. Never throws. */
+export const tooManyRequests = (retryAfter: number): BotRefusal =>
+  new BotRefusal(429, `Too Many Requests: retry after ${retryAfter}`, retryAfter);
+
+/** The refusals without a variable part, by what they mean. */
+export const REFUSALS = {
+  notFound: new BotRefusal(404, 'Not Found'),
+  methodNotFound: new BotRefusal(404, 'Not Found: method not found'),
+  methodNotAllowed: new BotRefusal(405, 'Method Not Allowed'),
+  unauthorized: new BotRefusal(401, 'Unauthorized'),
+  tokenMalformed: new BotRefusal(401, 'Unauthorized: invalid token specified'),
+  foreignHost: new BotRefusal(403, 'Forbidden: the Host header names another host'),
+  internal: new BotRefusal(500, 'Internal Server Error'),
+  otherPoller: new BotRefusal(
+    409,
+    'Conflict: terminated by other getUpdates request; make sure that only one bot instance is running',
+  ),
+  textEmpty: badRequest('message text is empty'),
+  textTooLong: badRequest('message is too long'),
+  parseModeUnknown: badRequest('unsupported parse_mode'),
+  chatEmpty: badRequest('chat_id is empty'),
+  chatNotFound: badRequest('chat not found'),
+  replyNotFound: badRequest('message to be replied not found'),
+  blocked: forbidden('bot was blocked by the user'),
+  notStarted: forbidden("bot can't initiate conversation with a user"),
+  toBot: forbidden("bot can't send messages to bots"),
+  buttonData: badRequest('BUTTON_DATA_INVALID'),
+} as const;

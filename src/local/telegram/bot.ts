@@ -1,0 +1,60 @@
+import { SecondWindow } from './counters.js';
+import { Dialogs } from './dialogs.js';
+import { newPace, type Pace } from './rate-limits.js';
+import { UpdateQueue } from './update-queue.js';
+
+/** Kinds of updates that a bot gets only when it asks for them by name. */
+const BY_NAME_ONLY = new Set(['chat_member', 'message_reaction', 'message_reaction_count']);
+
+/** What a bot is told to be at its making; `first` marks the made-up bot of a start without a token. */
+export interface BotMaking {
+  readonly id: number;
+  readonly token: string;
+  readonly name: string;
+  readonly username: string;
+  readonly firstUpdateId: number;
+  readonly first: boolean;
+}
+
+/** What a bot set by itself; `allowed` is its last `allowed_updates`, absent for the default; commands by scope and language. */
+export interface BotSettings {
+  allowed?: readonly string[];
+  commands: Record<string, readonly unknown[]>;
+}
+
+/** One bot and all that belongs to it. `nextMessageId` counts over all its private chats, as in Telegram. */
+export interface Bot {
+  readonly making: BotMaking;
+  /** The Bot API's User in JSON, without what only getMe shows. */
+  readonly userJson: string;
+  readonly dialogs: Dialogs;
+  readonly pace: Pace;
+  readonly second: SecondWindow;
+  /** Chats shut after a 429 under the model `strict`: person's index → until (ms). */
+  readonly shutChats: Map<number, number>;
+  queue: UpdateQueue;
+  settings: BotSettings;
+  nextMessageId: number;
+}
+
+/** A bot that has done nothing yet. Never throws. */
+export function newBot(making: BotMaking): Bot {
+  const { id, name, username } = making;
+  return {
+    making,
+    userJson: `{"id":${id},"is_bot":true,"first_name":${JSON.stringify(name)},"username":${JSON.stringify(username)}}`,
+    dialogs: new Dialogs(),
+    pace: newPace(),
+    second: new SecondWindow(),
+    shutChats: new Map(),
+    queue: new UpdateQueue(making.firstUpdateId),
+    settings: { commands: {} },
+    nextMessageId: 1,
+  };
+}
+
+/** Whether the bot wants updates of a kind, by its last `allowed_updates`. Never throws. */
+export function wants(bot: Bot, kind: string): boolean {
+  const { allowed } = bot.settings;
+  return allowed === undefined || allowed.length === 0 ? !BY_NAME_ONLY.has(kind) : allowed.includes(kind);
+}

@@ -1,0 +1,16 @@
+/** What can go wrong with the local Telegram as a whole: its port, its data directory's lock, its files. */
+export type LocalTelegramErrorCode =
+  | 'PH_LOCAL_TELEGRAM_PORT_TAKEN'
+  | 'PH_LOCAL_TELEGRAM_LOCKED'
+  | 'PH_LOCAL_TELEGRAM_DATA';
+
+/** An error of the local Telegram as a whole, with a stable code. */
+export class LocalTelegramError extends Error {
+  readonly code: LocalTelegramErrorCode;
+
+  constructor(code: LocalTelegramErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'LocalTelegramError';
+    this.code = code;
+  }
+}

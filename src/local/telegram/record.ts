@@ -1,0 +1,38 @@
+import type { BotMaking, BotSettings } from './bot.js';
+import type { Counters } from './counters.js';
+import type { Faults } from './faults.js';
+import type { PeopleRange } from './people.js';
+
+/** Fields of the Bot API's Message beyond the text, as the bot or the person gave them; `parse_mode` and `reply_to` are the record's own. */
+export type MessageExtra = Readonly<Record<string, unknown>>;
+
+/** A bot's accepted message: bot, person, message id, time (ms), offset of the chat's message before (0: none), text, extra. */
+export type SentRecord = ['s', number, number, number, number, number, string, MessageExtra?];
+
+/** A person's message to a bot: as above; then the update's id, 0 when the bot did not want it. */
+export type WrittenRecord = ['m', number, number, number, number, number, string, MessageExtra, number];
+
+/** A person blocked (1) or unblocked (0) a bot: bot, person, time, which, the update's id or 0. */
+export type BlockRecord = ['k', number, number, number, 0 | 1, number];
+
+/** A line of the journal: what happened, in the past tense, enough to make the world again. */
+export type JournalRecord =
+  | SentRecord
+  | WrittenRecord
+  | BlockRecord
+  | ['b', BotMaking]
+  | ['p', PeopleRange]
+  /** A bot's settings changed. */
+  | ['c', number, BotSettings]
+  /** A bot's updates below an id are confirmed. */
+  | ['a', number, number]
+  | ['f', Faults]
+  /** Counters that no other record implies; those that are implied are written along and agree. */
+  | ['d', Counters]
+  /** Reset: whether the world too. */
+  | ['r', boolean];
+
+/** Reads a line that this program wrote. Throws a SyntaxError for another. */
+export function readRecord(line: string): JournalRecord {
+  return JSON.parse(line) as JournalRecord;
+}

@@ -1,0 +1,87 @@
+import type { IngressStatus } from './actors/receive-lease.js';
+import type { PoolReport } from './actors/pool/state.js';
+import type { Check, Readiness } from './http/application.js';
+
+/** Share of the memory limit at which memory counts as degraded. */
+const MEMORY_SHARE = 0.8;
+
+/** What a process knows of its own health; actors report into it, /health/ready reads it. */
+export interface Health {
+  /** undefined until the store was reached once. */
+  storeReachable: () => boolean | undefined;
+  /** By part of a bot: what its actor said last. Absent parts are not this process's. */
+  sending: PoolReport | undefined;
+  receiving: IngressStatus | undefined;
+  /** getMe of the bot: answered, failed, or not known yet. */
+  met: 'unknown' | 'ok' | 'failed' | 'refused';
+  /** Which parts this process plays. */
+  readonly plays: { readonly sender: boolean; readonly bot: boolean };
+  /** Bytes: in use and allowed; undefined where there is no limit. */
+  memory: () => { readonly used: number; readonly limit: number | undefined };
+}
+
+/** The health of a process before anything has reported. */
+export function health(plays: Health['plays']): Health {
+  return {
+    storeReachable: () => undefined,
+    sending: undefined,
+    receiving: undefined,
+    met: 'unknown',
+    plays,
+    memory: () => ({ used: process.memoryUsage.rss(), limit: memoryLimit() }),
+  };
+}
+
+/** The container's memory limit where Node knows one. */
+function memoryLimit(): number | undefined {
+  const limit = process.constrainedMemory?.() ?? 0;
+  return limit > 0 && limit < 2 ** 50 ? limit : undefined;
+}
+
+/** The answer of /health/ready: `down` while anything needed is not there, `degraded` when something was tried and failed. */
+export function readiness(of: Health): Readiness {
+  const checks: Readonly<Record<string, Check>> = {
+    store: storeCheck(of),
+    cache: { status: 'ok', detail: 'MongoDB' },
+    bots: botsCheck(of),
+    queues: { status: 'ok' },
+    memory: memoryCheck(of),
+  };
+  const states = Object.values(checks).map((check) => check.status);
+  const status = states.includes('down') ? 'down' : states.includes('degraded') ? 'degraded' : 'ready';
+  return { status, checks };
+}
+
+function storeCheck(of: Health): Check {
+  const reachable = of.storeReachable();
+  if (reachable === true) return { status: 'ok' };
+  return { status: 'down', detail: reachable === undefined ? 'not reached yet' : 'lost; trying again' };
+}
+
+function botsCheck(of: Health): Check {
+  const { plays, sending, receiving, met } = of;
+  if (!plays.sender && !plays.bot) return { status: 'ok' };
+  if (met === 'unknown') return { status: 'down', detail: 'getMe has not answered yet' };
+  if (plays.sender && (sending === undefined || sending.sending === 'starting'))
+    return { status: 'down', detail: 'the send lease is not held yet' };
+  if (plays.bot && receiving === undefined) return { status: 'down', detail: 'the receive lease is not held yet' };
+  if (met !== 'ok')
+    return {
+      status: 'degraded',
+      detail: met === 'refused' ? 'Telegram refuses the token' : 'Telegram does not answer',
+    };
+  if (sending?.outage !== undefined) return { status: 'degraded', detail: `sending is paused: ${sending.outage}` };
+  if (receiving?.state === 'degraded' || receiving?.state === 'unauthorized') {
+    return { status: 'degraded', detail: receiving.detail ?? receiving.state };
+  }
+  return { status: 'ok' };
+}
+
+function memoryCheck(of: Health): Check {
+  const { used, limit } = of.memory();
+  if (limit === undefined || used <= limit * MEMORY_SHARE) return { status: 'ok' };
+  return {
+    status: 'degraded',
+    detail: `${Math.round(used / 1_048_576)} of ${Math.round(limit / 1_048_576)} MB in use`,
+  };
+}

@@ -1,0 +1,147 @@
+import { ListenError } from './http/server.js';
+import type { Io } from './cli/io.js';
+import { say } from './cli/io.js';
+import { EXIT } from './cli/exit.js';
+import type { Config } from './config.js';
+import { DataDirError, loadSecrets, openDataDir } from './data-dir.js';
+import type { Feature } from './feature.js';
+import { StandInsMissing, type StandIns, standIns } from './local/stand-ins.js';
+import { createLogger } from './logger.js';
+import { missingIndexes } from './store/index-check.js';
+import { createIndexes, isConnectionError, openStore, type Store } from './store/store.js';
+import { posthornSystem, type Role, TokenRefused } from './system.js';
+
+/** How long the first connection to the store may take, ms. */
+const STORE_MS = 10_000;
+
+/** A start that failed: the exit code, and one line that says why. */
+class StartFailure extends Error {
+  constructor(
+    readonly exitCode: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * Runs a process of the server with these roles until `stopping` is aborted or its tree fails. Prints the lines of CONTRACT.md, "Program", on
+ * standard output. Resolves with the exit code: 0 after a drain, 1 when the tree failed, 69 store unreachable, 78 configuration; never rejects.
+ */
+export async function startServer(
+  config: Config,
+  roles: readonly Role[],
+  features: readonly Feature[],
+  io: Io,
+  stopping: AbortSignal,
+): Promise<number> {
+  const log = createLogger({
+    ...config.log,
+    sink: io.stderr,
+    secrets: [config.bot?.token, config.apiKey, config.secretKey, config.webhookSecret, config.vapid?.privateKey],
+  });
+  let hosted: StandIns | undefined;
+  let system: ReturnType<typeof posthornSystem> | undefined;
+  const startedAt = performance.now();
+  const end = async (code: number): Promise<number> => {
+    const stopAt = performance.now();
+    await system?.stop();
+    await hosted?.stop(Math.max(0, config.shutdownMs - (performance.now() - stopAt)));
+    return code;
+  };
+  try {
+    if (needsDataDir(config)) await openDataDir(config.dataDir);
+    const secrets = await loadSecrets(config);
+    system = posthornSystem({ config, roles, features, apiKey: secrets.apiKey, log });
+    const failed = new Promise<number>((resolve) => {
+      system?.actors.onFailure((error) => {
+        log.error(
+          { error: String(error) },
+          'the supervision tree failed; ending so that the platform starts a new process',
+        );
+        resolve(1);
+      });
+    });
+    const port = await system.listen();
+    const around = standIns(config, roles.includes('local'), log);
+    hosted = await around;
+    if (hosted.hosted.store !== undefined) say(io, `local store ${hosted.hosted.store.uri}`);
+    if (hosted.hosted.telegram !== undefined) say(io, `local telegram ${hosted.hosted.telegram.url}`);
+    if (secrets.apiKeyMade) say(io, `api key ${secrets.apiKey}`);
+    if (roles.some((role) => role !== 'local')) {
+      const store = await reach(hosted.mongoUri, log);
+      await prepare(store, config);
+      await system.run({ store, apiRoot: hosted.apiRoot, token: hosted.token, secretKey: secrets.secretKey });
+      await Promise.race([system.ready(), failed, aborted(stopping)]);
+    }
+    if (!stopping.aborted) {
+      say(io, port === undefined ? 'posthorn ready' : `posthorn ready http://${config.http.host}:${port}`);
+      log.info({ roles, ms: Math.round(performance.now() - startedAt) }, 'ready');
+    }
+    const code = await Promise.race([failed, aborted(stopping).then(() => EXIT.done)]);
+    if (code === EXIT.done) log.info({}, 'stopping: no new work, calls in the air may end');
+    return await end(code);
+  } catch (error) {
+    const failure = explain(error);
+    io.stderr.write(`posthorn: ${failure.message}\n`);
+    log.debug({ err: error }, 'start failed');
+    return await end(failure.exitCode).catch(() => failure.exitCode);
+  }
+}
+
+const needsDataDir = (config: Config): boolean =>
+  config.mongoUri === undefined ||
+  config.bot === undefined ||
+  config.apiKey === undefined ||
+  config.secretKey === undefined;
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+async function reach(uri: string, log: ReturnType<typeof createLogger>): Promise<Store> {
+  try {
+    return await openStore(uri, log, STORE_MS);
+  } catch (error) {
+    const where = uri.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/, '');
+    if (isConnectionError(error))
+      throw new StartFailure(EXIT.unavailable, `the store at ${where} cannot be reached (MONGODB_URI)`);
+    throw new StartFailure(EXIT.config, `the store at ${where} refuses (MONGODB_URI): ${(error as Error).message}`);
+  }
+}
+
+/** Outside of production the indexes are made at start; in production an operator makes them, and a start without them is refused. */
+async function prepare(store: Store, config: Config): Promise<void> {
+  if (!config.production || config.mongoUri === undefined) {
+    await createIndexes(store);
+    return;
+  }
+  const missing = await missingIndexes(store);
+  if (missing.length > 0)
+    throw new StartFailure(EXIT.config, `the store lacks indexes (${missing.join(', ')}); run: posthorn migrate`);
+}
+
+function explain(error: unknown): { exitCode: number; message: string } {
+  if (error instanceof StartFailure) return error;
+  const cause = rootCause(error);
+  const { message } = cause;
+  if (cause instanceof TokenRefused || cause instanceof DataDirError) return { exitCode: EXIT.config, message };
+  if (cause instanceof StandInsMissing) return { exitCode: EXIT.unavailable, message };
+  if (cause instanceof ListenError) return { exitCode: EXIT.failed, message };
+  const code = (cause as { code?: unknown }).code;
+  if (code === 'PH_STORE_LOCKED' || code === 'PH_STORE_PORT_TAKEN') return { exitCode: EXIT.unavailable, message };
+  if (code === 'PH_STORE_FORMAT') return { exitCode: EXIT.config, message };
+  if (isConnectionError(cause)) return { exitCode: EXIT.unavailable, message: 'the store cannot be reached' };
+  return { exitCode: EXIT.failed, message: `the start failed: ${message}` };
+}
+
+/** The runtime may wrap what an actor's start threw. */
+function rootCause(error: unknown): Error {
+  let found = error instanceof Error ? error : new Error(String(error));
+  while (found.cause instanceof Error && !(found instanceof ListenError) && !(found instanceof DataDirError))
+    found = found.cause;
+  return found;
+}

@@ -1,0 +1,480 @@
+import t from 'tap';
+import { createBroadcast, getBroadcast, listBroadcasts } from '../../src/api/broadcast.js';
+import { notifyTelegram } from '../../src/api/notify.js';
+import { getUser, importUsers, listUsers } from '../../src/api/people.js';
+import { Problem, problemOf } from '../../src/api/problem.js';
+import { sendMessages } from '../../src/api/send-messages.js';
+import type { Services } from '../../src/api/services.js';
+import { importPeople } from '../../src/store/people.js';
+import { type Store, StoreError } from '../../src/store/store.js';
+import { fakeServices } from '../support/fake-services.js';
+
+/** The wrong fields that an operation names, as `field: expected`. */
+async function wrong(work: (services: Services) => Promise<unknown>): Promise<string[]> {
+  const { services, calls } = fakeServices();
+  const problem = await work(services).then(
+    () => undefined,
+    (error: unknown) => problemOf(error),
+  );
+  if (calls.length > 0) throw new Error('a refused request reached the store');
+  if (problem?.status !== 400) throw new Error(`expected a 400, got ${problem?.code}`);
+  return (problem.errors ?? []).map(({ field, expected }) => `${field}: ${expected}`);
+}
+
+const TEXT = 'a text of 1–4096 UTF-16 units';
+const ID = 'a non-zero integer';
+
+t.test('send_messages takes 1–1,000 messages of one bot', async (t) => {
+  const { services, calls } = fakeServices();
+  const body = {
+    messages: [
+      { chatId: 5, text: 'a' },
+      {
+        chatId: -9007199254740991,
+        text: 'x'.repeat(4096),
+        parseMode: 'HTML',
+        lane: 'bulk',
+        class: 'at-most-once',
+        dedupKey: 'k',
+        botId: '1',
+      },
+    ],
+  };
+  t.same(await sendMessages(services, body, 'key'), { ids: ['1-1-0', '1-1-1'] });
+  const [bot, messages, idempotency] = calls[0]?.args ?? [];
+  t.equal(bot, '1');
+  t.same(messages, [
+    { chatId: 5, text: 'a', lane: 'notify', class: 'at-least-once' },
+    {
+      chatId: -9007199254740991,
+      text: 'x'.repeat(4096),
+      parseMode: 'HTML',
+      lane: 'bulk',
+      class: 'at-most-once',
+      dedupKey: 'k',
+    },
+  ]);
+  t.match(idempotency, { key: 'key', bodyHash: /^[\w-]{43}$/ });
+  await sendMessages(services, { messages: [{ chatId: 1, text: 'a', botId: '2' }] });
+  t.equal(calls[1]?.args[0], '2', 'the bot that is named');
+  t.equal(calls[1]?.args[2], undefined);
+});
+
+t.test('send_messages refuses what is wrong and names it', async (t) => {
+  const send = (body: unknown, key?: string) => wrong((services) => sendMessages(services, body, key));
+  const one = (fields: object) =>
+    send({
+      messages: [
+        { chatId: 1, text: 'a' },
+        { chatId: 1, text: 'a', ...fields },
+      ],
+    });
+  t.same(await send(undefined), [': an object with messages']);
+  t.same(await send([]), [': an object with messages']);
+  t.same(await send({}), ['messages: 1–1,000 messages']);
+  t.same(await send({ messages: [] }), ['messages: 1–1,000 messages']);
+  t.same(await send({ messages: Array(1001).fill({ chatId: 1, text: 'a' }) }), ['messages: 1–1,000 messages']);
+  t.same(await send({ messages: [1] }), ['messages[0]: a message: an object']);
+  t.same(await send({ messages: [{}] }), [`messages[0].chatId: ${ID}`, `messages[0].text: ${TEXT}`]);
+  for (const chatId of [0, 1.5, '1', null, 2 ** 53, Number.NaN])
+    t.same(await one({ chatId }), [`messages[1].chatId: ${ID}`]);
+  for (const text of ['', 'x'.repeat(4097), '😀'.repeat(2049), 5])
+    t.same(await one({ text }), [`messages[1].text: ${TEXT}`]);
+  t.same(await one({ parseMode: 'Markdown' }), ['messages[1].parseMode: HTML or MarkdownV2']);
+  t.same(await one({ lane: 'fast' }), ['messages[1].lane: reply, notify or bulk']);
+  t.same(await one({ class: 'once' }), ['messages[1].class: at-least-once or at-most-once']);
+  for (const dedupKey of ['', 'x'.repeat(129)]) t.match(await one({ dedupKey }), [/^messages\[1\]\.dedupKey: /]);
+  t.same(await one({ photo: 1 }), ['messages[1].photo: no such field']);
+  t.same(await one({ 'a b': 1 }), ['messages[1]["a b"]: no such field']);
+  t.same(await send({ messages: [{ chatId: 1, text: 'a' }], more: 1 }), ['more: no such field']);
+  t.same(await send(JSON.parse('{"messages":[{"chatId":1,"text":"a"}],"__proto__":{}}')), ['__proto__: no such field']);
+  t.match(await one({ botId: '2' }), ['messages[0].botId: one bot for all messages of a request']);
+  t.match(await send({ messages: [{ chatId: 1, text: 'a', botId: '9' }] }), [/^messages\[0\]\.botId: the id of a bot/]);
+  for (const key of ['', 'x'.repeat(256), 'é', 'a\nb']) {
+    t.match(await send({ messages: [{ chatId: 1, text: 'a' }] }, key), [/^Idempotency-Key: /]);
+  }
+  t.equal((await send({ messages: Array(1000).fill({}) })).length, 100, 'at most 100 are listed');
+});
+
+t.test('equal bodies have equal hashes, whatever the order of their fields', async (t) => {
+  const { services, calls } = fakeServices();
+  const lastHash = (): unknown => {
+    const idempotency: unknown = calls.at(-1)?.args[2];
+    return Reflect.get(Object(idempotency), 'bodyHash');
+  };
+  const hashOf = async (body: unknown): Promise<unknown> => {
+    await createBroadcast(services, body, 'k');
+    return lastHash();
+  };
+  const first = await hashOf({ text: 'a', audience: { tags: ['x'], types: ['private'] } });
+  t.equal(await hashOf({ audience: { types: ['private'], tags: ['x'] }, text: 'a' }), first);
+  t.not(await hashOf({ text: 'a', audience: { tags: ['y'], types: ['private'] } }), first);
+  await notifyTelegram(services, { text: 'a', audience: { tags: ['x'], types: ['private'] } }, 'k');
+  t.not(lastHash(), first, 'another operation is another request');
+});
+
+t.test('notify takes chat ids or an audience', async (t) => {
+  const { services, calls } = fakeServices();
+  t.same(await notifyTelegram(services, { text: 'a', chatIds: [1, -2], dedupKey: 'd' }), { ids: ['1-2-0', '1-2-1'] });
+  t.same(calls[0]?.args.slice(0, 4), ['1', { text: 'a', lane: 'notify', class: 'at-least-once' }, [1, -2], 'd']);
+  t.same(await notifyTelegram(services, { text: 'a', audience: { tags: ['x', 'x'] } }), { broadcastId: '1-3' });
+  t.same(calls[1]?.args[1], {
+    text: 'a',
+    lane: 'bulk',
+    class: 'at-least-once',
+    audience: { tags: ['x'], types: ['private'] },
+  });
+  const refused = (body: unknown) => wrong((fake) => notifyTelegram(fake, body));
+  t.same(await refused({ text: 'a' }), ['chatIds: either chatIds or audience']);
+  t.same(await refused({ text: 'a', chatIds: [1], audience: {} }), ['audience: either chatIds or audience']);
+  t.same(await refused({ text: 'a', chatIds: [] }), ['chatIds: 1–10,000 chat ids']);
+  t.same(await refused({ text: 'a', chatIds: Array(10_001).fill(1) }), ['chatIds: 1–10,000 chat ids']);
+  t.same(await refused({ text: 'a', chatIds: [1, 0] }), [`chatIds[1]: ${ID}`]);
+  t.same(await refused({ text: 'a', chatId: 1, chatIds: [1] }), ['chatId: no such field']);
+  t.match(await refused({ text: 'a', audience: {}, dedupKey: 'd' }), [/^dedupKey: /]);
+  t.match(await refused({ text: 'a', audience: { types: ['people'] } }), [/^audience\.types\[0\]: /]);
+});
+
+t.test('broadcasts', async (t) => {
+  const { services, calls } = fakeServices();
+  const body = {
+    text: 'a',
+    name: 'n',
+    lane: 'notify',
+    class: 'at-most-once',
+    botId: '2',
+    audience: { types: ['group', 'channel'] },
+  };
+  t.same(await createBroadcast(services, body), { id: '1-3' });
+  t.same(calls[0]?.args, [
+    '2',
+    { text: 'a', name: 'n', lane: 'notify', class: 'at-most-once', audience: { types: ['group', 'channel'] } },
+    undefined,
+  ]);
+  const refused = (input: unknown) => wrong((fake) => createBroadcast(fake, input));
+  t.same(await refused({ text: '' }), [`text: ${TEXT}`]);
+  t.same(await refused({ text: 'a', chatId: 5 }), ['chatId: no such field']);
+  t.match(await refused({ text: 'a', audience: { tags: [] } }), [/^audience\.tags: /]);
+  t.match(await refused({ text: 'a', audience: { tags: 'x' } }), [/^audience\.tags: /]);
+  t.same(await refused({ text: 'a', audience: { who: 1 } }), ['audience.who: no such field']);
+  t.match(await refused({ text: 'a', botId: '77' }), [/^botId: /]);
+  t.match(await refused({ text: 'a', botId: 1 }), [/^botId: /]);
+  await t.rejects(getBroadcast(services, 'none'), { status: 404, code: 'PH_BROADCAST_NOT_FOUND' });
+  await listBroadcasts(services, { limit: '1000', cursor: 'c', botId: '1' });
+  t.same(calls.at(-1)?.args, [{ limit: 1000, cursor: 'c', bot: '1' }]);
+  for (const limit of ['0', '1001', 'x', '-1', '', ['1', '2']]) {
+    t.match(await wrong((fake) => listBroadcasts(fake, { limit })), [/^limit: an integer from 1/]);
+  }
+  t.same(await wrong((fake) => listBroadcasts(fake, { page: '2' })), ['page: no such field']);
+});
+
+t.test('people are listed and found', async (t) => {
+  const { services, calls } = fakeServices();
+  await listUsers(services, {});
+  await listUsers(services, {
+    limit: '5',
+    botId: '1',
+    subscription: 'stopped',
+    reachability: 'blocked',
+    type: 'group',
+    tag: 'x',
+    cursor: 'A'.repeat(16),
+  });
+  t.same(
+    calls.map(({ args }) => args[0]),
+    [
+      { limit: 100 },
+      {
+        limit: 5,
+        bot: '1',
+        subscription: 'stopped',
+        reachability: 'blocked',
+        type: 'group',
+        tag: 'x',
+        cursor: 'A'.repeat(16),
+      },
+    ],
+  );
+  t.match(await wrong((fake) => listUsers(fake, { cursor: 'nonsense' })), [/^cursor: /]);
+  t.match(await wrong((fake) => listUsers(fake, { subscription: 'gone' })), [/^subscription: /]);
+  await t.rejects(getUser(services, '1', '5'), { status: 404, code: 'PH_USER_NOT_FOUND' });
+  for (const chat of ['0', 'x', '1.5', '9007199254740993', '01']) {
+    t.same(await wrong((fake) => getUser(fake, '1', chat)), [`chatId: ${ID}`]);
+  }
+});
+
+t.test('errors from below become problems, bugs do not', async (t) => {
+  const code = (error: unknown) => problemOf(error)?.code;
+  t.match(problemOf(new StoreError('PH_TOO_MANY_WAITING', 'x', 30)), { status: 503, retryAfter: 30 });
+  t.match(problemOf(new StoreError('PH_IDEMPOTENCY_CONFLICT', 'x')), { status: 409 });
+  t.match(problemOf(new StoreError('PH_STORE_FULL', 'x')), { status: 503, retryAfter: 30 });
+  t.match(problemOf(new StoreError('PH_PAGE_TOO_LARGE', 'x')), { status: 413 });
+  t.equal(code(Object.assign(new Error('x'), { name: 'MongoServerSelectionError' })), 'PH_STORE_AWAY');
+  t.equal(code(Object.assign(new Error('x'), { name: 'MongoNetworkError' })), 'PH_STORE_AWAY');
+  t.equal(code(new TypeError('x')), undefined);
+  t.equal(code('x'), undefined);
+  t.same(new Problem({ status: 404, code: 'PH_X' }).document(), {
+    type: 'about:blank',
+    title: 'Not Found',
+    status: 404,
+    code: 'PH_X',
+  });
+  const { services } = fakeServices({ bots: async () => ({ first: undefined, known: new Set() }) });
+  await t.rejects(createBroadcast(services, { text: 'a' }), { status: 503, code: 'PH_BOT_NONE' });
+});
+
+/** Bytes cut into pieces of `size`, so that line ends, quotes and characters fall on every edge. */
+async function* cut(text: string | Buffer, size = 7): AsyncGenerator<Uint8Array> {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+/** What an import reads: people by line, and failures as `line: error`. */
+async function read(text: string | Buffer, format: 'ndjson' | 'csv', size?: number) {
+  const { services, rows } = fakeServices();
+  await importUsers(services, { chunks: cut(text, size), format });
+  return {
+    people: rows.flatMap(({ line, person }) => (person === undefined ? [] : [{ line, ...person }])),
+    failed: rows.flatMap(({ line, error }) => (error === undefined ? [] : [`${line}: ${error}`])),
+  };
+}
+
+t.test('NDJSON: lines count from 1, empty ones are skipped, bad ones fail alone', async (t) => {
+  const text = [
+    '\ufeff{"chatId":1,"firstName":"Zoë","tags":["a","b","a"]}\r',
+    '',
+    '  ',
+    '{"chatId":0}',
+    'nonsense',
+    '{"chatId":2,"active":false,"type":"group","botId":"2"}',
+    '{"chatId":3,"nick":"x"}',
+    '{"chatId":4,"botId":"9"}',
+    '[]',
+    '{"chatId":5,"tags":["a;b"]}',
+    `{"chatId":6,"firstName":"${'x'.repeat(70_000)}"}`,
+    '{"chatId":7}',
+  ].join('\n');
+  for (const size of [1, 7, 1_000_000]) {
+    const { people, failed } = await read(text, 'ndjson', size);
+    t.same(people, [
+      { line: 1, bot: '1', chatId: 1, firstName: 'Zoë', tags: ['a', 'b'] },
+      { line: 6, bot: '2', chatId: 2, active: false, type: 'group' },
+      { line: 12, bot: '1', chatId: 7 },
+    ]);
+    t.match(failed, [
+      '4: chatId: expected a non-zero integer',
+      '5: not JSON',
+      '7: nick: no such field',
+      /^8: botId: expected the id of a bot/,
+      '9: line: expected an object',
+      /^10: tags\[0\]: expected a tag/,
+      '11: longer than 65536 bytes',
+    ]);
+    t.equal(failed.length, 7);
+  }
+  const broken = Buffer.concat([
+    Buffer.from('{"chatId":1,"firstName":"'),
+    Buffer.from([0xff]),
+    Buffer.from('"}\n{"chatId":2}'),
+  ]);
+  t.same(await read(broken, 'ndjson'), { people: [{ line: 2, bot: '1', chatId: 2 }], failed: ['1: not valid UTF-8'] });
+  t.same(await read('', 'ndjson'), { people: [], failed: [] });
+});
+
+t.test('CSV: RFC 4180, a header row, quotes over line ends', async (t) => {
+  const text = [
+    '\ufeffchatId,firstName,tags,active,type',
+    '1,"Smith, ""Jo""",a;b;,true,',
+    '',
+    '2,"two',
+    'lines",,0,group',
+    '3,short',
+    'x,Bad,,,',
+    '4,"a"b,,,',
+    '5,a"b,,,',
+    '6,,,maybe,',
+    '7, Zoë ,,FALSE,private',
+  ].join('\r\n');
+  for (const size of [1, 7, 1_000_000]) {
+    const { people, failed } = await read(text, 'csv', size);
+    t.same(people, [
+      { line: 2, bot: '1', chatId: 1, firstName: 'Smith, "Jo"', tags: ['a', 'b'], active: true },
+      { line: 4, bot: '1', chatId: 2, firstName: 'two\r\nlines', active: false, type: 'group' },
+      { line: 11, bot: '1', chatId: 7, firstName: 'Zoë', active: false, type: 'private' },
+    ]);
+    t.same(failed, [
+      '6: expected 5 fields, found 2',
+      '7: chatId: expected a non-zero integer',
+      '8: text after a closing quote',
+      '9: a quote inside a field without quotes',
+      '10: active: expected true or false',
+    ]);
+  }
+});
+
+t.test('CSV: a stray quote costs its own line, not those after it', async (t) => {
+  const rows = Array.from({ length: 300 }, (_, index) => (index === 100 ? '101,"oops' : `${index + 1},n`));
+  const { people, failed } = await read(['chatId,firstName', ...rows].join('\n'), 'csv', 64);
+  t.equal(people.length, 299);
+  t.same(failed, ['102: a quoted field is not closed']);
+  const last = await read('chatId,firstName\n1,a\n2,"open\n3,b', 'csv');
+  t.same(
+    last.people.map(({ chatId }) => chatId),
+    [1, 3],
+  );
+  t.same(last.failed, ['3: a quoted field is not closed']);
+});
+
+t.test('CSV: a wrong header row refuses the file', async (t) => {
+  const refused = (text: string) => wrong((services) => importUsers(services, { chunks: cut(text), format: 'csv' }));
+  t.match(await refused('chatId,nick\n1,x'), [/^nick: a column of chatId/]);
+  t.same(await refused('firstName\nx'), ['chatId: this column in the header row']);
+  t.same(await refused('chatId,chatId\n1,1'), ['chatId: each column once']);
+  t.match(await refused('chatId,"a"b\n1,1'), [/^header: /]);
+  t.same(await read('', 'csv'), { people: [], failed: [] });
+});
+
+/** A collection that understands just the writes of an import. */
+function fakeChats() {
+  type Row = Record<string, unknown>;
+  const rows = new Map<string, Row>();
+  let bulks = 0;
+  const collection = {
+    fail: undefined as Error | undefined,
+    async bulkWrite(operations: { updateOne: { filter: Row; update: { $set?: Row; $setOnInsert: Row } } }[]) {
+      bulks += 1;
+      if (collection.fail !== undefined) throw collection.fail;
+      const upsertedIds: Record<number, unknown> = {};
+      for (const [index, { updateOne }] of operations.entries()) {
+        const key = JSON.stringify([updateOne.filter.bot, updateOne.filter.chatId]);
+        const row = rows.get(key);
+        const { $set, $setOnInsert } = updateOne.update;
+        if (Object.keys($set ?? { x: 1 }).length === 0) throw new Error('an empty $set');
+        if (row === undefined) {
+          rows.set(key, { ...updateOne.filter, ...$setOnInsert, ...$set });
+          upsertedIds[index] = index;
+        } else Object.assign(row, $set);
+      }
+      return { upsertedIds };
+    },
+    async updateMany(filter: { bot: string; chatId: { $in: number[] } }, update: { $set: Row }) {
+      let modifiedCount = 0;
+      for (const chatId of filter.chatId.$in) {
+        const row = rows.get(JSON.stringify([filter.bot, chatId]));
+        if (row === undefined || row.subscription !== undefined || row.movedTo !== undefined) continue;
+        Object.assign(row, update.$set);
+        modifiedCount += 1;
+      }
+      return { modifiedCount };
+    },
+  };
+  const put = (row: Row): void => void rows.set(JSON.stringify([row.bot, row.chatId]), row);
+  const get = (chatId: number): Row | undefined => rows.get(JSON.stringify(['1', chatId]));
+  const store = { models: { Chats: { collection } } } as unknown as Pick<Store, 'models'>;
+  return { store, put, get, rows, collection, bulks: () => bulks };
+}
+
+/** Imports rows of bot 1 into a fake, each of its lines 1, 2, … */
+function importInto(store: Pick<Store, 'models'>, people: readonly object[], onProgress?: () => void) {
+  async function* rows() {
+    yield people.map((person, index) => ({ line: index + 1, person: { bot: '1', chatId: 0, ...person } }));
+  }
+  return importPeople({ store, rows: rows(), now: () => new Date(0), onProgress });
+}
+
+t.test('an import never reactivates, and makes people of marks', async (t) => {
+  const { store, put, get } = fakeChats();
+  const known = { bot: '1', type: 'private', reach: 'ok', tags: ['old'] };
+  put({ ...known, chatId: 1, subscription: 'stopped' });
+  put({ ...known, chatId: 2, subscription: 'active', reach: 'blocked', firstName: 'Old' });
+  put({ ...known, chatId: 3, reach: 'blocked' });
+  put({ ...known, chatId: 4, movedTo: -100 });
+  put({ ...known, chatId: 5, subscription: 'active' });
+  const result = await importInto(store, [
+    { chatId: 1, active: true },
+    { chatId: 2, firstName: 'New' },
+    { chatId: 3, tags: ['t'] },
+    { chatId: 4 },
+    { chatId: 5, active: false },
+    { chatId: 6 },
+    { chatId: 7, active: false, type: 'group' },
+  ]);
+  t.same(result, { imported: 3, updated: 4, failed: [], failedTotal: 0 });
+  t.match(get(1), { subscription: 'stopped', tags: ['old'] });
+  t.match(get(2), { subscription: 'active', reach: 'blocked', firstName: 'New' });
+  t.match(
+    get(3),
+    { subscription: 'active', reach: 'blocked', tags: ['t'] },
+    'a row made by a mark alone becomes a person',
+  );
+  t.equal(get(4)?.subscription, undefined, 'the stub of a chat that moved stays one');
+  t.match(get(5), { subscription: 'stopped' }, 'active: false stops who is active');
+  t.same(get(6), {
+    bot: '1',
+    chatId: 6,
+    type: 'private',
+    subscription: 'active',
+    reach: 'ok',
+    tags: [],
+    createdAt: new Date(0),
+  });
+  t.match(get(7), { subscription: 'stopped', type: 'group' });
+});
+
+t.test('the same person twice is imported once; batches are of 1,000', async (t) => {
+  const { store, get, rows, bulks } = fakeChats();
+  const twice = await importInto(store, [
+    { chatId: 1, firstName: 'A', lastName: 'L' },
+    { chatId: 1, firstName: 'B', active: false },
+    { chatId: 1, username: 'u', active: true },
+  ]);
+  t.same(twice, { imported: 1, updated: 2, failed: [], failedTotal: 0 });
+  t.match(get(1), { firstName: 'B', lastName: 'L', username: 'u', subscription: 'stopped' });
+  let seen = 0;
+  const many = Array.from({ length: 2_500 }, (_, index) => ({ chatId: index + 1 }));
+  t.match(await importInto(store, many, () => void seen++), { imported: 2_499, updated: 1 });
+  t.equal(rows.size, 2_500);
+  t.equal(bulks(), 4, 'one for the first import, three for the second');
+  t.equal(seen, 3);
+});
+
+t.test('refused rows fail by line; a lost or full store ends the import', async (t) => {
+  const { store, collection } = fakeChats();
+  const original = collection.bulkWrite;
+  let races = 1;
+  collection.bulkWrite = async (operations) => {
+    if (races-- > 0) {
+      const writeErrors = [
+        { index: 0, code: 11000, errmsg: 'duplicate' },
+        { index: 1, code: 17280, errmsg: 'key too long' },
+      ];
+      throw Object.assign(new Error('bulk'), { writeErrors, result: { upsertedIds: { 2: 'id' } } });
+    }
+    return original(operations);
+  };
+  t.same(await importInto(store, [{ chatId: 1 }, { chatId: 2 }, { chatId: 3 }]), {
+    imported: 2,
+    updated: 0,
+    failed: [{ line: 2, error: 'the store refused it: key too long' }],
+    failedTotal: 1,
+  });
+  collection.bulkWrite = original;
+  collection.fail = Object.assign(new Error('gone'), { name: 'MongoNetworkError' });
+  await t.rejects(importInto(store, [{ chatId: 1 }]), { code: 'PH_STORE_AWAY' });
+  collection.fail = Object.assign(new Error('full'), { code: 14031 });
+  await t.rejects(importInto(store, [{ chatId: 1 }]), { code: 'PH_STORE_FULL' });
+  collection.fail = new TypeError('a bug');
+  await t.rejects(importInto(store, [{ chatId: 1 }]), TypeError);
+});
+
+t.test('an import lists its first 1,000 failures and counts the rest', async (t) => {
+  const { store } = fakeChats();
+  async function* rows() {
+    for (let part = 0; part < 3; part += 1) {
+      yield Array.from({ length: 500 }, (_, index) => ({ line: part * 500 + index + 1, error: 'bad' }));
+    }
+  }
+  const result = await importPeople({ store, rows: rows(), now: () => new Date(0) });
+  t.match(result, { imported: 0, failedTotal: 1_500 });
+  t.equal(result.failed.length, 1_000);
+});

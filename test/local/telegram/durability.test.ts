@@ -1,0 +1,244 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { Pool } from 'undici';
+import { startLocalTelegram } from '../../../src/local/telegram/server.js';
+
+const FIXTURE = fileURLToPath(new URL('host.fixture.ts', import.meta.url));
+const IS_LONG = process.env.POSTHORN_TEST_LONG !== undefined;
+
+interface Host {
+  readonly url: string;
+  readonly child: ChildProcess;
+  end(signal: NodeJS.Signals): Promise<void>;
+}
+
+async function host(t: Test, dataDir: string): Promise<Host> {
+  const child = spawn(process.execPath, ['--import', 'tsx', FIXTURE, dataDir, '0'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  return {
+    url: line.toString().trim(),
+    child,
+    async end(signal) {
+      const ended = once(child, 'exit');
+      child.kill(signal);
+      await ended;
+    },
+  };
+}
+
+interface Bot {
+  readonly id: number;
+  readonly token: string;
+}
+interface Stats {
+  readonly accepted: number;
+  readonly distinct: number;
+  readonly duplicates: number;
+  readonly outOfOrder: number;
+  readonly calls: Record<string, number>;
+}
+
+async function json<T>(pool: Pool, method: 'GET' | 'POST' | 'PUT', path: string, body?: unknown): Promise<T> {
+  const answer = await pool.request({ method, path, ...(body !== undefined && { body: JSON.stringify(body) }) });
+  const value = (await answer.body.json()) as T;
+  if (answer.statusCode !== 200) throw new Error(`${path}: ${JSON.stringify(value)}`);
+  return value;
+}
+
+t.test('what was answered survives kill -9 at any moment', async (t) => {
+  const dataDir = t.testdir();
+  const acknowledged = new Map<number, number>();
+  let bot: Bot | undefined;
+  let ids: number[] = [];
+  let blocked = 0;
+  let written = 0;
+  let number = 0;
+  for (let round = 0; round < (IS_LONG ? 20 : 3); round += 1) {
+    const { url, end } = await host(t, dataDir);
+    const pool = new Pool(url, { connections: 16 });
+    const [first] = await json<Bot[]>(pool, 'GET', '/local/bots');
+    if (bot === undefined) {
+      bot = first;
+      ids = (await json<{ ids: number[] }>(pool, 'POST', '/local/people', { count: 500 })).ids;
+      await json(pool, 'PUT', '/local/faults', { limits: 'off' });
+    }
+    t.same(first, bot, 'the made-up bot is the same');
+    const { id = 0, token = '' } = bot ?? {};
+    const stats = await json<Stats>(pool, 'GET', '/local/stats');
+    const sum = [...acknowledged.values()].length;
+    t.ok(
+      stats.accepted >= sum && stats.accepted <= number,
+      `${sum} acknowledged, ${stats.accepted} accepted, ${number} tried`,
+    );
+    t.equal(stats.distinct, stats.accepted);
+    t.equal(stats.calls.sendMessage, stats.accepted);
+    const updates = await json<{ result: { update_id: number }[] }>(pool, 'GET', `/bot${token}/getUpdates?limit=100`);
+    t.ok(updates.result.length >= Math.min(100, blocked + written), 'updates that were told as made are there');
+
+    const killed = new Promise<void>((resolve) => {
+      setTimeout(() => end('SIGKILL').then(resolve, resolve), 100 + Math.random() * 200);
+    });
+    const worker = async (): Promise<void> => {
+      for (;;) {
+        number += 1;
+        const mine = number;
+        const chat = ids[mine % 400] ?? 0;
+        try {
+          await json(pool, 'POST', `/bot${token}/sendMessage?chat_id=${chat}&text=%23${mine}+x`);
+          acknowledged.set(mine, chat);
+          if (mine % 50 !== 0) continue;
+          await json(pool, 'POST', '/local/messages', { from: chat, chat: id, text: '/start' });
+          written += 1;
+          const next = ids[400 + blocked];
+          if (next === undefined || mine % 200 !== 0) continue;
+          blocked += 1;
+          await json(pool, 'PUT', `/local/blocks/${next}/${id}`);
+        } catch {
+          return;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, worker));
+    await killed;
+    await pool.destroy();
+  }
+  t.ok(acknowledged.size > 100, `${acknowledged.size} acknowledged in all`);
+
+  const telegram = await startLocalTelegram({ dataDir, port: 0 });
+  const pool = new Pool(telegram.url);
+  const { id = 0, token = '' } = bot ?? {};
+  const lost: number[] = [];
+  const seen = new Map<number, string[]>();
+  for (const [mine, chat] of [...acknowledged].slice(-2000)) {
+    if (!seen.has(chat)) {
+      const messages = await json<{ text: string }[]>(pool, 'GET', `/local/messages?chat=${id}&user=${chat}`);
+      seen.set(
+        chat,
+        messages.map(({ text }) => text),
+      );
+    }
+    if (!seen.get(chat)?.includes(`#${mine} x`)) lost.push(mine);
+  }
+  t.same(lost, [], 'each acknowledged message is shown');
+  for (const person of ids.slice(400, 400 + blocked - 1)) {
+    const { statusCode, body } = await pool.request({
+      method: 'GET',
+      path: `/bot${token}/sendMessage?chat_id=${person}&text=x`,
+    });
+    await body.dump();
+    if (statusCode !== 403) t.fail(`the block of ${person} was lost`);
+  }
+  await pool.close();
+  await telegram.stop();
+});
+
+t.test('an orderly end and a start again: the world, its limits and its ids go on', async (t) => {
+  const dataDir = t.testdir();
+  let now = 1_800_000_000_000;
+  const clock = { now: () => now, after: () => () => undefined };
+  let telegram = await startLocalTelegram({ dataDir, port: 0, clock });
+  let pool = new Pool(telegram.url);
+  const [bot] = await json<Bot[]>(pool, 'GET', '/local/bots');
+  const { id = 0, token = '' } = bot ?? {};
+  const { ids } = await json<{ ids: number[] }>(pool, 'POST', '/local/people', { count: 5000 });
+  const send = async (chat: number | undefined, text: string): Promise<number> => {
+    const answer = await pool.request({
+      method: 'POST',
+      path: `/bot${token}/sendMessage?chat_id=${chat}&text=${encodeURIComponent(text)}`,
+    });
+    await answer.body.dump();
+    return answer.statusCode;
+  };
+  for (let i = 0; i < 30; i += 1) t.equal(await send(ids[i * 150], '#5 x'), 200);
+  await json(pool, 'POST', '/local/messages', { from: ids[0], chat: id, text: 'hi' });
+  const before = await json<{ result: unknown[] }>(pool, 'GET', `/bot${token}/getUpdates`);
+  const stats = await json<Stats>(pool, 'GET', '/local/stats');
+  for (let round = 0; round < 2; round += 1) {
+    await pool.close();
+    await telegram.stop();
+    telegram = await startLocalTelegram({ dataDir, port: 0, clock });
+    pool = new Pool(telegram.url);
+    t.same(await json(pool, 'GET', '/local/bots'), [bot]);
+    t.match(await json<Stats>(pool, 'GET', '/local/stats'), { ...stats, calls: {} });
+    t.same(await json(pool, 'GET', `/bot${token}/getUpdates`), before);
+  }
+  now += 900;
+  t.equal(await send(ids[4999], '#1 x'), 429, 'a restart opens no second of its own');
+  now += 50;
+  t.equal(await send(ids[0], '#4 x'), 200);
+  now += 950;
+  t.equal(await send(ids[0], '#5 x'), 200);
+  t.match(await json<Stats>(pool, 'GET', '/local/stats'), { accepted: 32, distinct: 31, duplicates: 1, outOfOrder: 1 });
+  t.match(await json(pool, 'GET', `/local/messages?chat=${id}&user=${ids[0]}`), [
+    { text: '#5 x' },
+    { text: 'hi' },
+    { text: '#4 x' },
+    { text: '#5 x' },
+  ]);
+  await pool.close();
+  await telegram.stop();
+  t.ok(readdirSync(join(dataDir, 'telegram')).every((name) => !name.endsWith('.draft') && name !== 'lock'));
+});
+
+t.test('ports and directories: kept, taken, in use', async (t) => {
+  const dataDir = t.testdir({});
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const address = taken.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  await t.rejects(startLocalTelegram({ dataDir, port }), { code: 'PH_LOCAL_TELEGRAM_PORT_TAKEN' });
+
+  mkdirSync(join(dataDir, 'telegram'), { recursive: true });
+  writeFileSync(join(dataDir, 'telegram', 'port'), `${port}\n`);
+  const elsewhere = await startLocalTelegram({ dataDir });
+  t.not(elsewhere.port, port, 'a kept port that is taken gives way to another');
+  await t.rejects(startLocalTelegram({ dataDir }), { code: 'PH_LOCAL_TELEGRAM_LOCKED' });
+  await elsewhere.stop();
+  await elsewhere.stop();
+  const again = await startLocalTelegram({ dataDir, firstBot: false });
+  t.equal(again.port, elsewhere.port, 'the port is kept');
+  await again.stop();
+  taken.close();
+
+  const dir2 = t.testdir({ world: {} });
+  const without = await startLocalTelegram({ dataDir: join(dir2, 'world'), port: 0, firstBot: false });
+  const bots = await fetch(`${without.url}/local/bots`);
+  t.same(await bots.json(), []);
+  await without.stop();
+});
+
+t.test('many people and many messages stay small', async (t) => {
+  const people = IS_LONG ? 1_000_000 : 50_000;
+  const { url, child, end } = await host(t, t.testdir());
+  const pool = new Pool(url, { connections: 32 });
+  const [bot] = await json<Bot[]>(pool, 'GET', '/local/bots');
+  await json(pool, 'PUT', '/local/faults', { limits: 'off' });
+  const { ids } = await json<{ ids: number[] }>(pool, 'POST', '/local/people', { count: people });
+  t.equal(new Set(ids).size, people);
+  const messages = IS_LONG ? people : 5000;
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < messages) {
+      const chat = ids[Math.floor((next * people) / messages)];
+      next += 1;
+      await json(pool, 'POST', `/bot${bot?.token}/sendMessage?chat_id=${chat}&text=%231+hello`);
+    }
+  };
+  await Promise.all(Array.from({ length: 32 }, worker));
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+  const megabytes = Number(/RssAnon:\s+(\d+)/.exec(status)?.[1]) / 1024;
+  t.comment(`${people} people, ${messages} messages: ${Math.round(megabytes)} MB of private memory`);
+  t.ok(megabytes < 300, `${Math.round(megabytes)} MB`);
+  t.equal((await json<Stats>(pool, 'GET', '/local/stats')).distinct, messages);
+  await pool.close();
+  await end('SIGTERM');
+});

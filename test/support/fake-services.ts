@@ -1,0 +1,79 @@
+import type { BroadcastView, Services } from '../../src/api/services.js';
+import type { PersonRow } from '../../src/store/people.js';
+
+/** One call that reached a fake: its name and arguments. */
+export interface Call {
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+/** Services that keep what they were asked in `calls`; any of them can be replaced. */
+export function fakeServices(replaced: Partial<Services> = {}): {
+  services: Services;
+  calls: Call[];
+  rows: PersonRow[];
+} {
+  const calls: Call[] = [];
+  const rows: PersonRow[] = [];
+  const note = (name: string, ...args: unknown[]): void => void calls.push({ name, args });
+  const services: Services = {
+    acceptance: {
+      messages: async (...args) => {
+        note('messages', ...args);
+        return { ids: args[1].map((_, index) => `1-1-${index}`) };
+      },
+      chatIds: async (...args) => {
+        note('chatIds', ...args);
+        return { ids: args[2].map((_, index) => `1-2-${index}`) };
+      },
+      broadcast: async (...args) => {
+        note('broadcast', ...args);
+        return { id: '1-3' };
+      },
+    },
+    bots: async () => ({ first: '1', known: new Set(['1', '2']) }),
+    importPeople: async (options) => {
+      for await (const group of options.rows) rows.push(...group);
+      const failed = rows.flatMap(({ line, error }) => (error === undefined ? [] : [{ line, error }]));
+      return { imported: rows.length - failed.length, updated: 0, failed, failedTotal: failed.length };
+    },
+    listPeople: async (query) => {
+      note('listPeople', query);
+      return { items: [] };
+    },
+    findPerson: async (bot, chatId) => {
+      note('findPerson', bot, chatId);
+      return undefined;
+    },
+    findDelivery: async (id) => (id === '1-1-0' ? { id } : undefined),
+    findBroadcast: async (id) => (id === '1-3' ? broadcastView({}) : undefined),
+    listBroadcasts: async (query) => {
+      note('listBroadcasts', query);
+      return { items: [broadcastView({})] };
+    },
+    processes: async () => [{ host: 'h', pid: 1, roles: ['web', 'sender'], root: { name: 'root' } }],
+    ...replaced,
+  };
+  return { services, calls, rows };
+}
+
+/** A broadcast of ten with some fields replaced. */
+export function broadcastView(fields: Partial<BroadcastView>): BroadcastView {
+  return {
+    id: '1-3',
+    state: 'running',
+    total: 10,
+    sent: 0,
+    blocked: 0,
+    dead: 0,
+    unknown: 0,
+    cancelled: 0,
+    skipped: 0,
+    remaining: 10,
+    ratePerSecond: 0,
+    etaMs: null,
+    createdAt: '2026-01-01T00:00:00.000Z',
+    startedAt: null,
+    ...fields,
+  };
+}

@@ -1,5 +1,5 @@
-import type { IngressStatus } from './actors/receive-lease.js';
 import type { PoolReport } from './actors/pool/state.js';
+import type { IngressStatus } from './actors/receive-lease.js';
 import type { Check, Readiness } from './http/application.js';
 
 /** Share of the memory limit at which memory counts as degraded. */

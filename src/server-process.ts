@@ -1,11 +1,11 @@
-import { ListenError } from './http/server.js';
+import { EXIT } from './cli/exit.js';
 import type { Io } from './cli/io.js';
 import { say } from './cli/io.js';
-import { EXIT } from './cli/exit.js';
 import type { Config } from './config.js';
 import { DataDirError, loadSecrets, openDataDir } from './data-dir.js';
 import type { Feature } from './feature.js';
-import { StandInsMissing, type StandIns, standIns } from './local/stand-ins.js';
+import { ListenError } from './http/server.js';
+import { type StandIns, StandInsMissing, standIns } from './local/stand-ins.js';
 import { createLogger } from './logger.js';
 import { missingIndexes } from './store/index-check.js';
 import { createIndexes, isConnectionError, openStore, type Store } from './store/store.js';

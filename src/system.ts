@@ -12,6 +12,7 @@ import { type ChildSpec, supervisor, worker } from './actors/supervision.js';
 import type { Services } from './api/services.js';
 import { storeServices } from './api/store-services.js';
 import type { Config } from './config.js';
+import { isAlive } from './delivery/outcome.js';
 import type { Feature } from './feature.js';
 import type { Log } from './log.js';
 import { type Health, health, readiness } from './readiness.js';
@@ -26,7 +27,6 @@ import { sendStore } from './store/send-store.js';
 import type { Store } from './store/store.js';
 import { subscribers } from './store/subscribers.js';
 import { wakes } from './store/wakes.js';
-import { isAlive } from './delivery/outcome.js';
 import { telegramClient } from './telegram/client.js';
 
 /** A part that a process plays. */

@@ -21,7 +21,7 @@ export function httpActor(
       listening((await server.listen()).port);
       return { server };
     },
-    receive(state, message) {
+    receive(_state, message) {
       switch (message.type) {
         case 'lost':
           throw message.error;

@@ -20,7 +20,8 @@ import {
   reloadRun,
 } from './pool/broadcasts.js';
 import { commitNext, onCommitFailed, onCommitted, onItemEnded, writeCommit } from './pool/commits.js';
-import { locate, onRead, onReadFailed, readOn, restFrozen, settleUnreachable } from './pool/loading.js';
+import { restFrozen, settleUnreachable } from './pool/feeding.js';
+import { locate, onRead, onReadFailed, readOn } from './pool/loading.js';
 import { type Ctx, type OwnMessage, type PoolDeps, placeKey, type State, tellShards } from './pool/state.js';
 import { offerTurns } from './pool/turns.js';
 import { type ActorSpec, assertNever, reply } from './runtime.js';
@@ -123,6 +124,9 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
     case 'lost':
       return onLost(state, ctx, deps);
     case 'tick':
+      ctx.after(TICK_MS, { type: 'tick' });
+      return onTick(state, ctx, deps);
+    case 'quiet-over':
       return onTick(state, ctx, deps);
     case 'scan':
       ctx.after(SCAN_MS, { type: 'scan' });
@@ -279,6 +283,7 @@ function begin(state: State, ctx: Ctx, deps: PoolDeps, taken: boolean): State {
   fresh.begunBefore = new Set(grant.begun);
   fresh.begunRestUntil = now + BEGUN_REST_MS;
   fresh.readyAt = now + quiet.calls;
+  ctx.after(quiet.calls, { type: 'quiet-over' });
   fresh.drain = state.drain;
   fresh.throttle = rateThrottle(line.rates.perSecond, now, grant.rate ?? line.rates.perSecond);
   line.pacing.setRate(fresh.throttle.rateAt(now));
@@ -323,7 +328,6 @@ function settleBegun(state: State, deps: PoolDeps): State {
 }
 
 function onTick(state: State, ctx: Ctx, deps: PoolDeps): State {
-  ctx.after(TICK_MS, { type: 'tick' });
   const { line } = deps;
   const now = ctx.clock.now();
   const { holding } = line;

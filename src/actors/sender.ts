@@ -5,7 +5,7 @@
  * Times are ms of the injected monotonic clock; stored times are epoch ms.
  */
 import { type DeliveryPlace, deliveryId } from '../delivery/ids.js';
-import { LANES, type Lane, laneCode, type MessageClass } from '../delivery/lanes.js';
+import { type Lane, laneCode, type MessageClass } from '../delivery/lanes.js';
 import type { ItemEnd } from '../delivery/ledger.js';
 import { type Item, type Mailboxes, mailboxes } from '../delivery/mailbox.js';
 import { type Answer, classify, type Outcome } from '../delivery/outcome.js';
@@ -528,6 +528,3 @@ function keyOf(deps: SenderDeps, place: Source, index: number): string {
   const at: DeliveryPlace = { bot: deps.line.bot, n: place.n, index, ...(place.k === undefined ? {} : { k: place.k }) };
   return deliveryId(at);
 }
-
-/** Lanes in order of urgency, for the pool's choice. */
-export const lanesOf = (mask: number): Lane[] => LANES.filter((lane) => (mask & (1 << laneCode(lane))) !== 0);

@@ -3,8 +3,9 @@
  * Failure policy: a lost store is a state that it publishes, never a crash; a crash restarts what stands on the store with it (rest-for-one).
  * Times are ms of the injected clock.
  */
-import { beatProcess, endProcess, PROCESS_BEAT_MS } from '../store/processes.js';
+
 import type { ProcessIdentity } from '../store/process-identity.js';
+import { beatProcess, endProcess, PROCESS_BEAT_MS } from '../store/processes.js';
 import { prunePages } from '../store/pruning.js';
 import type { Store } from '../store/store.js';
 import { type ActorContext, type ActorSpec, assertNever } from './runtime.js';

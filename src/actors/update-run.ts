@@ -74,16 +74,20 @@ export async function run(given: Run): Promise<RunEnd> {
   if (turn.tries >= MAX_TRIES)
     return bury(given, turn.tries, round.reasons.get(updateId) ?? `failed ${turn.tries} times`);
   if (round.phase !== 'live') return overEnd(turn);
+  let inHandler = false;
   try {
     const { chat } = factsOf(update.body);
     if (chat !== undefined) await deps.subscribers.mark(chat, { updateId, at: update.at });
+    inHandler = true;
     const messages = await collect(given);
+    inHandler = false;
     if (isOver(round)) return overEnd(turn);
     if (messages.length > 0) await deps.acceptance.outputs(deps.bot, updateId, messages);
     await deps.inbox.settle(updateId);
     return { kind: 'settled' };
   } catch (error) {
-    if (isPassing(error)) return { kind: 'away', tries: turn.tries, error };
+    // Whatever the store refuses us is no fault of the update; what it refuses a handler may be a wrong question of the handler.
+    if (isPassing(error) || (!inHandler && isFromStore(error))) return { kind: 'away', tries: turn.tries, error };
     return failed(given, turn.tries + 1, error);
   }
 }
@@ -131,6 +135,8 @@ async function bury({ turn, update, round, log, deps }: Run, tries: number, reas
 function isPassing(error: unknown): boolean {
   return isConnectionError(error) || isFull(error) || PASSING.has((error as { code?: unknown } | null)?.code);
 }
+
+const isFromStore = (error: unknown): boolean => error instanceof Error && error.name.startsWith('Mongo');
 
 function reasonOf(error: unknown): string {
   const { code, name, message } = (error instanceof Error ? error : { message: String(error) }) as {

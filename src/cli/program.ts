@@ -2,11 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import type { ImportFormat } from '../api/import/person-rows.js';
 import { type Config, parseConfig } from '../config.js';
-import { type BroadcastOptions, broadcast, showBroadcast, showBroadcasts } from './commands/broadcast.js';
-import { doctor } from './commands/doctor.js';
-import { migrate } from './commands/migrate.js';
-import { status } from './commands/status.js';
-import { usersImport } from './commands/users-import.js';
+import type { BroadcastOptions } from './commands/broadcast.js';
 import { CommandError, EXIT, ending } from './exit.js';
 import type { Io } from './io.js';
 import { nearest } from './nearest.js';
@@ -24,6 +20,9 @@ export interface ProgramDeps {
   /** Names of the features that are built, for FEATURES. */
   readonly features: readonly string[];
 }
+
+// Each command is loaded when it is run: help and wrong usage need no database driver.
+const broadcasting = () => import('./commands/broadcast.js');
 
 /** The version in package.json, beside dist/ and src/. */
 function version(): string {
@@ -86,17 +85,23 @@ export async function runProgram(
     .command('status')
     .description('ask the running server how it is')
     .option(...JSON_OPTION)
-    .action((options: { json?: true }) => run((s) => status(s, options.json === true))());
+    .action((options: { json?: true }) =>
+      run(async (s) => (await import('./commands/status.js')).status(s, options.json === true))(),
+    );
   program
     .command('doctor')
     .description('check configuration, data directory, store and Telegram')
     .option(...JSON_OPTION)
-    .action((options: { json?: true }) => run((s) => doctor(s, options.json === true))());
+    .action((options: { json?: true }) =>
+      run(async (s) => (await import('./commands/doctor.js')).doctor(s, options.json === true))(),
+    );
   program
     .command('migrate')
     .description('make missing collections and indexes')
     .option(...JSON_OPTION)
-    .action((options: { json?: true }) => run((s) => migrate(s, options.json === true))());
+    .action((options: { json?: true }) =>
+      run(async (s) => (await import('./commands/migrate.js')).migrate(s, options.json === true))(),
+    );
 
   const users = program.command('users').description('people: import');
   users
@@ -106,7 +111,7 @@ export async function runProgram(
     .addOption(choice('--format <format>', 'the format; else by the ending of the name', ['ndjson', 'csv']))
     .option(...JSON_OPTION)
     .action((file: string, options: { format?: ImportFormat; json?: true }) =>
-      run((s) => usersImport(s, file, options))(),
+      run(async (s) => (await import('./commands/users-import.js')).usersImport(s, file, options))(),
     );
 
   program
@@ -123,7 +128,9 @@ export async function runProgram(
     .option('--name <name>', 'a name for lists')
     .option('--wait', 'follow it to its end')
     .option(...JSON_OPTION)
-    .action((text: string | undefined, options: BroadcastOptions) => run((s) => broadcast(s, text, options))());
+    .action((text: string | undefined, options: BroadcastOptions) =>
+      run(async (s) => (await broadcasting()).broadcast(s, text, options))(),
+    );
 
   const broadcasts = program.command('broadcasts').description('broadcasts: list, show');
   broadcasts
@@ -134,14 +141,22 @@ export async function runProgram(
     .option('--cursor <cursor>', 'go on where a list ended')
     .option(...JSON_OPTION)
     .action(({ json, bot, ...rest }: { json?: true; bot?: string }) =>
-      run((s) => showBroadcasts(s, { ...rest, ...(bot === undefined ? {} : { botId: bot }) }, json === true))(),
+      run(async (s) =>
+        (await broadcasting()).showBroadcasts(
+          s,
+          { ...rest, ...(bot === undefined ? {} : { botId: bot }) },
+          json === true,
+        ),
+      )(),
     );
   broadcasts
     .command('show')
     .description('show one broadcast')
     .argument('<id>')
     .option(...JSON_OPTION)
-    .action((id: string, options: { json?: true }) => run((s) => showBroadcast(s, id, options.json === true))());
+    .action((id: string, options: { json?: true }) =>
+      run(async (s) => (await broadcasting()).showBroadcast(s, id, options.json === true))(),
+    );
 
   try {
     await program.parseAsync([...argv], { from: 'user' });

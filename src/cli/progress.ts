@@ -4,7 +4,7 @@ import type { Io, Output } from './io.js';
 
 /** Without a terminal a line is printed after this time or this part of the work, whichever comes first. */
 const LINE_MS = 5_000;
-const LINE_SHARE = 0.1;
+const LINE_SHARES = 10;
 const BAR_CELLS = 24;
 
 /** Shows how far a piece of work is: `share` from 0 to 1, undefined when the end is not known. */
@@ -28,11 +28,12 @@ export function span(ms: number): string {
 
 /** Lines for who reads no terminal: the first, then each few seconds or tenth of the work. */
 export function lines(output: Output, now: () => number): Show {
-  let [lastAt, lastShare] = [Number.NEGATIVE_INFINITY, 0];
+  let [lastAt, lastTenth] = [Number.NEGATIVE_INFINITY, 0];
   return (text, share) => {
     const at = now();
-    if (at - lastAt < LINE_MS && (share ?? 0) - lastShare < LINE_SHARE) return;
-    [lastAt, lastShare] = [at, share ?? 0];
+    const tenth = Math.floor((share ?? 0) * LINE_SHARES);
+    if (at - lastAt < LINE_MS && tenth <= lastTenth) return;
+    [lastAt, lastTenth] = [at, tenth];
     output.write(`${text}${share === undefined ? '' : ` (${Math.floor(Math.min(1, share) * 100)} %)`}\n`);
   };
 }

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../actors/clock.js';
+import { problemOf } from '../api/problem.js';
 import type { Services } from '../api/services.js';
 import { storeServices } from '../api/store-services.js';
 import { openDataDir, readStandIns } from '../data-dir.js';
@@ -16,7 +17,7 @@ const LOCKED_WAIT_MS = 10_000;
 const LOOK_MS = 200;
 const CONNECT_MS = 500;
 /** How long a command tries to reach a MongoDB, and a stand-in that accepts connections, ms. */
-const REACH_MS = 10_000;
+const REACH_MS = 5_000;
 const REACH_STAND_IN_MS = 3_000;
 
 /** The store of a command. `place`: at MONGODB_URI, served by another process, or opened by this command. */
@@ -86,7 +87,7 @@ async function reached(session: Session): Promise<Opened> {
   if (config.mongoUri !== undefined) {
     const uri = config.mongoUri;
     const store = await openStore(uri, log, REACH_MS).catch((error: unknown) => {
-      const away = isConnectionError(error);
+      const away = problemOf(error)?.status === 503 || isConnectionError(error);
       const why = away ? 'cannot be reached' : `refused: ${(error as Error).message}`;
       throw new CommandError(away ? EXIT.unavailable : EXIT.config, `the store at ${shownUri(uri)} ${why}`);
     });

@@ -1,8 +1,8 @@
 import type { Outcome } from './outcome.js';
 
 /** Failures in a row, and the different chats they must be spread over, that make it the bot's fault. */
-export const OUTAGE_FAILURES = 5;
-export const OUTAGE_CHATS = 3;
+const OUTAGE_FAILURES = 5;
+const OUTAGE_CHATS = 3;
 
 const FIRST_PROBE_MS = 1_000;
 const MAX_PROBE_MS = 60_000;

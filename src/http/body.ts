@@ -94,14 +94,21 @@ const DISCARD_MS = 30_000;
 /** Reads what is left of a refused request's body and drops it, within bounds. Never throws. */
 export function discardBody(request: IncomingMessage): void {
   if (request.complete || request.destroyed) return;
+  const { socket } = request;
   let left = DISCARD_BYTES;
-  const cut = (): void => void request.socket.destroy();
+  const cut = (): void => void socket.destroy();
   const timer = setTimeout(cut, DISCARD_MS);
   request.on('data', (chunk: Buffer) => {
     left -= chunk.length;
     if (left < 0) cut();
   });
   request.on('error', () => undefined);
-  request.once('close', () => clearTimeout(timer));
+  // Once the answer is out Node tells the request nothing of its connection's end: the socket is asked.
+  const ended = (): void => {
+    clearTimeout(timer);
+    socket.off('close', ended);
+  };
+  socket.once('close', ended);
+  request.once('end', ended).once('close', ended);
   request.resume();
 }

@@ -26,10 +26,10 @@ export const ALLOWED_UPDATES = [
 ] as const;
 
 /** The kinds of chats of the Bot API. */
-export type ChatType = 'private' | 'group' | 'supergroup' | 'channel';
+type ChatType = 'private' | 'group' | 'supergroup' | 'channel';
 
 /** What a private chat tells of its person. An absent name was taken away by the person. */
-export interface Profile {
+interface Profile {
   readonly firstName?: string;
   readonly lastName?: string;
   readonly username?: string;

@@ -73,7 +73,7 @@ async function hostThem(config: Config, log: Log) {
     config.bot === undefined
       ? await startLocalTelegram({
           dataDir: config.dataDir,
-          log,
+          log: (line) => log.warn({}, line),
           ...(localPort === undefined ? {} : { port: localPort }),
         })
       : undefined;

@@ -1,5 +1,5 @@
-import type { Head } from '../delivery/packed.js';
 import type { Lane, MessageClass } from '../delivery/lanes.js';
+import type { Head } from '../delivery/packed.js';
 import type { BodyRow, BroadcastBody } from './models.js';
 import type { PageLog } from './page-log.js';
 import { type Store, StoreError } from './store.js';

@@ -54,13 +54,14 @@ export function inbox(store: Pick<Store, 'models'>, bot: string, clock: { wallNo
     return ids.map(() => undefined);
   });
 
-  const queued = (filter: object, limit = 0) =>
-    updates
+  async function queued(filter: object, limit = 0): Promise<QueuedUpdate[]> {
+    const rows = await updates
       .find({ bot, state: 'queued', ...filter })
       .sort({ updateId: 1 })
       .limit(limit)
-      .toArray()
-      .then((rows) => rows.map(asQueued));
+      .toArray();
+    return rows.map(asQueued);
+  }
 
   return {
     batch(given) {

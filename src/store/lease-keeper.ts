@@ -101,6 +101,7 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
   let stopped = false;
   let beating = false;
   let looking = false;
+  let lookAgain = false;
 
   const held = () => [...wishes].filter((wish) => wish.grant !== undefined && !wish.ended);
   const wanted = () => [...wishes].filter((wish) => wish.grant === undefined && !wish.ended);
@@ -292,7 +293,10 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
   const guardedLook = async () => {
     looking = true;
     try {
-      await look();
+      do {
+        lookAgain = false;
+        await look();
+      } while (lookAgain);
     } finally {
       looking = false;
     }
@@ -321,7 +325,8 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
         written: 0,
       };
       wishes.add(wish);
-      if (!looking) {
+      if (looking) lookAgain = true;
+      else {
         guardedLook().catch((error: unknown) => {
           log.debug({ error: String(error) }, 'look failed; tried again');
         });

@@ -135,6 +135,12 @@ export interface ChatRow {
   languageCode?: string;
   tags: string[];
   lastUpdateAt?: Date;
+  /** The last update that wrote this row, and the last that moved the subscription, with the time it was received: a handler that runs again changes nothing. */
+  lastUpdateId?: number;
+  subscriptionUpdateId?: number;
+  subscriptionUpdateAt?: Date;
+  /** Since when the subscription is as it is. */
+  subscriptionAt?: Date;
   /** A 429's end, wall clock. */
   frozenUntil?: Date;
   movedTo?: number;
@@ -316,6 +322,10 @@ export function defineModels(connection: Connection) {
         languageCode: String,
         tags: [String],
         lastUpdateAt: Date,
+        lastUpdateId: Number,
+        subscriptionUpdateId: Number,
+        subscriptionUpdateAt: Date,
+        subscriptionAt: Date,
         frozenUntil: Date,
         movedTo: Number,
         createdAt: Date,

@@ -1,7 +1,7 @@
 import { Binary, ObjectId } from 'mongodb';
-import type { Log } from '../log.js';
 import { broadcastId, deliveryId } from '../delivery/ids.js';
 import { type Head, packHeads } from '../delivery/packed.js';
+import type { Log } from '../log.js';
 import type { BodyRow, BroadcastBody, PageRow, RequestRow } from './models.js';
 import { duplicateKey, isConnectionError, isFull, type Store, StoreError } from './store.js';
 

@@ -64,10 +64,10 @@ function upsert({ person }: Entry, createdAt: Date) {
     Object.entries(given).filter(([, value]) => value !== undefined),
   );
   const born: Record<string, unknown> = { reach: 'ok', createdAt };
-  if (active === false) set['subscription'] = 'stopped';
-  else born['subscription'] = 'active';
-  if (given.type === undefined) born['type'] = 'private';
-  if (given.tags === undefined) born['tags'] = [];
+  if (active === false) set.subscription = 'stopped';
+  else born.subscription = 'active';
+  if (given.type === undefined) born.type = 'private';
+  if (given.tags === undefined) born.tags = [];
   const update = { ...(Object.keys(set).length === 0 ? {} : { $set: set }), $setOnInsert: born };
   return { updateOne: { filter: { bot, chatId }, update, upsert: true } };
 }

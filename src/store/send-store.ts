@@ -1,7 +1,7 @@
 import { Binary } from 'mongodb';
+import type { Lane, MessageClass } from '../delivery/lanes.js';
 import type { KnownResult, ResultWrite } from '../delivery/ledger.js';
 import { HEAD_BYTES } from '../delivery/packed.js';
-import type { Lane, MessageClass } from '../delivery/lanes.js';
 import type { BodyRow, BroadcastBody, PageRow, ResultRow } from './models.js';
 import { duplicateKey, type Store, StoreError } from './store.js';
 
@@ -289,10 +289,10 @@ function headOf(row: PageRow): PageHead {
 }
 
 function markOf(row: Record<string, unknown>): ChatMark {
-  const until = row['frozenUntil'];
+  const until = row.frozenUntil;
   return {
-    chatId: Number(row['chatId']),
-    unreachable: row['reach'] !== 'ok',
+    chatId: Number(row.chatId),
+    unreachable: row.reach !== 'ok',
     frozenUntil: until instanceof Date ? until.getTime() : 0,
   };
 }

@@ -97,7 +97,7 @@ export function isConnectionError(error: unknown): boolean {
 }
 
 /** True for the store's refusal to write because it is full (MongoDB's OutOfDiskSpace, and the embedded store's). */
-export const isFull = (error: unknown): boolean => (error as { code?: number })?.code === 14031;
+export const isFull = (error: unknown): boolean => (error as { code?: number } | undefined)?.code === 14031;
 
 /** The server's answer to a duplicate key, or undefined: which index, by its key pattern. */
 export function duplicateKey(error: unknown): { keyPattern: Record<string, unknown> } | undefined {

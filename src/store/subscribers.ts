@@ -6,7 +6,7 @@ import type { ChatRow } from './models.js';
 import type { Store } from './store.js';
 
 /** The update that a write comes from: writes of an older one never undo those of a newer one, whoever runs it again. */
-export interface Occasion {
+interface Occasion {
   readonly updateId: number;
   /** When the update was written to the inbox. */
   readonly at: Date;

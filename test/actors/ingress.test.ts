@@ -271,6 +271,27 @@ t.test('the store goes away', async (t) => {
     await world.system.stop();
   });
 
+  t.test(
+    'it refuses a page for good: three tries, then the dead letters; a refusal of its own is waited out',
+    async (t) => {
+      const world = receivingWorld([scripted((ctx) => ctx.reply('x'))]);
+      await world.start();
+      world.away = /^outputs/;
+      world.awayAs = Object.assign(new Error('too large'), { name: 'StoreError', code: 'PH_PAGE_TOO_LARGE' });
+      world.arrive(text(1, 7, 'x'));
+      await world.clock.advance(4_000);
+      t.same(world.deadLetters.get(1), { reason: 'PH_PAGE_TOO_LARGE: too large', attempts: 3 });
+      world.awayAs = Object.assign(new Error('not authorized'), { name: 'MongoServerError', code: 13 });
+      world.arrive(text(2, 7, 'y'));
+      await world.clock.advance(100_000);
+      t.same([world.deadLetters.size, world.rows.get(2)?.state], [1, 'queued']);
+      world.away = undefined;
+      await world.clock.advance(40_000);
+      t.equal(world.rows.get(2)?.state, 'settled');
+      await world.system.stop();
+    },
+  );
+
   t.test('at the dead letter: the handler is not run a fourth time', async (t) => {
     let runs = 0;
     const world = receivingWorld([

@@ -112,6 +112,7 @@ function compare(commands: readonly Command[]): void {
     let soonest = Number.POSITIVE_INFINITY;
     let waiting = 0;
     let kept = 0;
+    let ready = 0;
     for (const [id, box] of model) {
       const head = best(box);
       const mine = box.chains.flat().filter((item) => item !== box.busy);
@@ -120,11 +121,14 @@ function compare(commands: readonly Command[]): void {
       same(`busy ${id}`, boxes.isBusy(id), box.busy !== undefined);
       if (remembered(id, box)) kept += 1;
       if (head === undefined || !free(box)) continue;
-      if (due(id, box) <= now) mask |= 1 << laneCode(head.lane);
-      else soonest = Math.min(soonest, due(id, box));
+      if (due(id, box) <= now) {
+        ready += 1;
+        mask |= 1 << laneCode(head.lane);
+      } else soonest = Math.min(soonest, due(id, box));
     }
     same('ready lanes', boxes.readyLanes(now), mask);
     same('earliest', String(boxes.earliest()), String(soonest));
+    same('ready chats', boxes.ready, ready);
     same('waiting', boxes.waiting, waiting);
     if (boxes.chats < kept) throw new Error(`forgot a chat: ${boxes.chats} of ${kept}`);
     for (const of of LANES) {

@@ -1,11 +1,31 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { classCode, classOf, LANES, laneCode, laneOf } from '../../src/delivery/lanes.js';
-import { ownerClock, quietMs, standbyClock } from '../../src/delivery/lease-clock.js';
+import {
+  BEAT_MS,
+  BEGUN_REST_MS,
+  COMMIT_STALL_MS,
+  DESTROY_AFTER_MS,
+  GROUP_QUIET_MS,
+  LEASE_MS,
+  NO_CALL_AFTER_MS,
+  ownerClock,
+  QUIET_MS,
+  quietMs,
+  STANDBY_LOOK_MS,
+  standbyClock,
+} from '../../src/delivery/lease-clock.js';
 import { outage } from '../../src/delivery/outage.js';
 import { type Answer, classify, isAlive, type Outcome } from '../../src/delivery/outcome.js';
 import { rateThrottle } from '../../src/delivery/rate-throttle.js';
-import { afterEnd, backoffMs, beforeCall, errorOf, MAX_ATTEMPTS } from '../../src/delivery/retry.js';
+import {
+  afterEnd,
+  backoffMs,
+  beforeCall,
+  errorOf,
+  MAX_ATTEMPTS,
+  REST_AFTER_AMBIGUOUS_MS,
+} from '../../src/delivery/retry.js';
 import { chatHash, shardOf } from '../../src/delivery/shards.js';
 
 const numRuns = process.env.POSTHORN_TEST_LONG ? 20_000 : 300;
@@ -278,7 +298,7 @@ t.test('retry: the table', async (t) => {
     t.ok(again.kind === 'again' && again.restMs >= 2_000 && again.restMs <= 75_000);
     t.ok(backoffMs(attempts + 1, () => 0) >= backoffMs(attempts, () => 0));
   }
-  t.equal(MAX_ATTEMPTS, 3);
+  t.same([MAX_ATTEMPTS, REST_AFTER_AMBIGUOUS_MS], [3, 2_000]);
 });
 
 t.test('retry: a doubt is cleared before the next call', async (t) => {
@@ -382,6 +402,12 @@ t.test('outage: half open ends after two quiet minutes', async (t) => {
   bot.onProbe(true, 1_000);
   t.equal(bot.onEnd(1, NOBODY, 200_000), 'none');
   t.equal(bot.halfOpen, false);
+});
+
+t.test('lease: the figures of the protocol', async (t) => {
+  t.same([LEASE_MS, BEAT_MS, NO_CALL_AFTER_MS, DESTROY_AFTER_MS], [9_000, 3_000, 6_000, 7_500]);
+  t.same([QUIET_MS, GROUP_QUIET_MS, BEGUN_REST_MS], [1_050, 3_050, 5_000]);
+  t.same([STANDBY_LOOK_MS, COMMIT_STALL_MS], [1_000, 1_000]);
 });
 
 t.test('lease: the owner trusts the faster clock', async (t) => {

@@ -212,6 +212,12 @@ t.test('from the local Telegram to the outbox, over sockets', async (t) => {
     );
 
   let system = await begin();
+  t.teardown(async () => {
+    await system.stop();
+    keeper.stop();
+    await client.destroy();
+    await telegram.stop();
+  });
   await say('/start');
   await until('subscribed', async () => (await texts()).length === 1);
   t.match(await row(), { subscription: 'active', reach: 'ok', firstName: 'Ada' });
@@ -233,10 +239,6 @@ t.test('from the local Telegram to the outbox, over sockets', async (t) => {
   await say('/start');
   system = await begin();
   await until('taken up again', async () => (await texts()).length === 4);
-  t.equal(await Updates.collection.countDocuments({ bot, state: 'queued' }), 0);
+  await until('settled', async () => (await Updates.collection.countDocuments({ bot, state: 'queued' })) === 0);
   t.match(await row(), { subscription: 'active' });
-  await system.stop();
-  keeper.stop();
-  await client.destroy();
-  await telegram.stop();
 });

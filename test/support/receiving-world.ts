@@ -16,7 +16,7 @@ import type { Subscriber, Subscribers } from '../../src/store/subscribers.js';
 import { type FakeClock, fakeClock, settle } from './fake-clock.js';
 
 /** A row of the inbox as the fake keeps it. */
-export interface FakeRow extends QueuedUpdate {
+interface FakeRow extends QueuedUpdate {
   state: 'queued' | 'settled' | 'dead';
   tries: number;
   crashes: number;
@@ -40,6 +40,8 @@ export interface ReceivingWorld {
   readonly released: () => number;
   /** Rejects writes and reads of the store whose event matches. */
   away: RegExp | undefined;
+  /** With what it rejects. */
+  awayAs: Error;
   /** False: the beats of the lease are late. */
   mayCall: boolean;
   /** Answers that Telegram gives to the next calls of a method instead of its own. */
@@ -91,7 +93,7 @@ export function receivingWorld(features: readonly Feature[] = [subscribersFeatur
 
   const stored = async (event: string): Promise<void> => {
     await settle(1);
-    if (world.away?.test(event)) throw Object.assign(new Error('no server'), { name: 'MongoNetworkError' });
+    if (world.away?.test(event)) throw world.awayAs;
     events.push(event);
   };
   const queued = (): FakeRow[] =>
@@ -266,6 +268,7 @@ export function receivingWorld(features: readonly Feature[] = [subscribersFeatur
     refused,
     released: () => released,
     away: undefined,
+    awayAs: Object.assign(new Error('no server'), { name: 'MongoNetworkError' }),
     mayCall: true,
     answers,
     polls: () => polls,

@@ -2,7 +2,7 @@ import { deliveryId } from '../../delivery/ids.js';
 import { addTally, emptyTally, type TallyCounts, tallied } from '../../delivery/packed.js';
 import type { AudiencePage, StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { BroadcastBody } from '../../store/models.js';
-import { feed, restChats, settleUnreachable } from './loading.js';
+import { feed, restChats, settleUnreachable } from './feeding.js';
 import type { BroadcastRun, Ctx, LoadedBroadcast, PoolDeps, State } from './state.js';
 
 /** The next page of an audience is made when fewer chats than this could go now: what waits for its own chat does not count. */

@@ -1,12 +1,10 @@
 import { deliveryId } from '../../delivery/ids.js';
-import type { Lane } from '../../delivery/lanes.js';
 import { headAt } from '../../delivery/packed.js';
-import { shardOf } from '../../delivery/shards.js';
 import type { AppendedPage } from '../../store/page-log.js';
-import { type ChatMark, headCount, type PageHead } from '../../store/send-store.js';
-import type { Feed } from '../sender.js';
+import { headCount, type PageHead } from '../../store/send-store.js';
 import { addRun } from './broadcasts.js';
-import { type Ctx, type LoadedPage, type PoolDeps, placeKey, type State, shardAddress } from './state.js';
+import { feed, restChats, restFrozen, settleUnreachable } from './feeding.js';
+import type { Ctx, LoadedPage, PoolDeps, State } from './state.js';
 
 /** Pages of the log read at once. */
 const READ_PAGES = 20;
@@ -168,62 +166,5 @@ function takePage(
   if (state.ledger.left(open.source) === 0 && settled === 0) {
     state.ledger.drop(open.source);
     state.closed.push({ n: page.n, k: undefined });
-  }
-}
-
-/** These chats get no call before `until` (monotonic ms). */
-export function restChats(chats: readonly number[], until: number, ctx: Ctx, deps: PoolDeps): void {
-  for (const chatId of chats) {
-    ctx.tell(shardAddress(ctx, shardOf(chatId, deps.shards)), { type: 'rest', chats: [{ chatId, until }] });
-  }
-}
-
-/** An item to a chat that cannot be reached ends without a call. */
-export function settleUnreachable(state: State, source: number, index: number, at: number): void {
-  state.ledger.settle(source, index, {
-    state: 'blocked',
-    attempts: 0,
-    messageId: 0,
-    at,
-    error: { code: 403, description: 'the recipient was found unreachable before' },
-  });
-}
-
-/** Chats that a 429 froze stay frozen, by the wall clock of the store's mark. */
-export function restFrozen(marks: readonly ChatMark[], ctx: Ctx, deps: PoolDeps): void {
-  const wall = ctx.clock.wallNow();
-  const now = ctx.clock.now();
-  for (let shard = 0; shard < deps.shards; shard += 1) {
-    const chats = marks
-      .filter((mark) => mark.frozenUntil > wall && shardOf(mark.chatId, deps.shards) === shard)
-      .map((mark) => ({ chatId: mark.chatId, until: now + mark.frozenUntil - wall }));
-    if (chats.length > 0) ctx.tell(shardAddress(ctx, shard), { type: 'rest', chats });
-  }
-}
-
-/** Hands items to their shards, in their order. */
-export function feed(
-  state: State,
-  place: { readonly source: number; readonly n: number; readonly k: number | undefined },
-  items: readonly { readonly index: number; readonly chatId: number; readonly lane: Lane }[],
-  ctx: Ctx,
-  deps: PoolDeps,
-): void {
-  const feeds = new Map<number, { indexes: number[]; chats: number[]; lanes: Lane[] }>();
-  for (const { index, chatId, lane } of items) {
-    const shard = shardOf(chatId, deps.shards);
-    let one = feeds.get(shard);
-    if (one === undefined) {
-      one = { indexes: [], chats: [], lanes: [] };
-      feeds.set(shard, one);
-    }
-    one.indexes.push(index);
-    one.chats.push(chatId);
-    one.lanes.push(lane);
-  }
-  for (const [shard, one] of feeds) {
-    const message: Feed = { ...place, ...one };
-    state.feeding.add(placeKey(place.source, shard));
-    ctx.tell(shardAddress(ctx, shard), { type: 'feed', feed: message });
   }
 }

@@ -81,6 +81,7 @@ export type OwnMessage =
   | { readonly type: 'granted'; readonly grant: LeaseGrant }
   | { readonly type: 'lost' }
   | { readonly type: 'tick' }
+  | { readonly type: 'quiet-over' }
   | { readonly type: 'scan' }
   | { readonly type: 'gate'; readonly generation: number }
   | { readonly type: 'located'; readonly tenure: number; readonly tail: number; readonly frozen: readonly ChatMark[] }

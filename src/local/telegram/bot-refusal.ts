@@ -26,7 +26,7 @@ export class BotRefusal {
 export const badRequest = (what: string): BotRefusal => new BotRefusal(400, `Bad Request: ${what}`);
 
 /** 403 `Forbidden: …`. Never throws. */
-export const forbidden = (what: string): BotRefusal => new BotRefusal(403, `Forbidden: ${what}`);
+const forbidden = (what: string): BotRefusal => new BotRefusal(403, `Forbidden: ${what}`);
 
 /** 429 with `parameters.retry_after`, in whole seconds. Never throws. */
 export const tooManyRequests = (retryAfter: number): BotRefusal =>

@@ -5,7 +5,7 @@ const ROW_BYTES = 4 * 8 + 1;
 const INTERVALS_MAX = 256;
 
 /** Bytes of one chunk: the private chats of 4,096 people with one bot, 33 bytes each. */
-export const CHUNK_BYTES = CHUNK_CHATS * ROW_BYTES;
+const CHUNK_BYTES = CHUNK_CHATS * ROW_BYTES;
 
 interface Chunk {
   readonly bytes: Uint8Array<ArrayBuffer>;

@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { HttpReader, type HttpRequest } from './http-reader.js';
 
 /** Largest request body taken, in bytes: a list of a million blocked people fits. */
-export const BODY_MAX_BYTES = 16 * 1024 * 1024;
+const BODY_MAX_BYTES = 16 * 1024 * 1024;
 const PIPELINE_MAX = 256;
 const PIPELINE_RESUME = 64;
 

@@ -13,9 +13,9 @@ import { join } from 'node:path';
 import { LocalTelegramError } from './local-telegram-error.js';
 
 /** Bytes after which a segment is closed and the world is written whole. */
-export const SEGMENT_BYTES = 32 * 1024 * 1024;
+const SEGMENT_BYTES = 32 * 1024 * 1024;
 /** Segments kept: 512 MB of history on disk, older messages are given up first. */
-export const SEGMENTS_KEPT = 16;
+const SEGMENTS_KEPT = 16;
 
 const STAGE_BYTES = 256 * 1024;
 const STAGE_FLUSH_BYTES = 1024 * 1024;

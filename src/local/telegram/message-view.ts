@@ -12,7 +12,7 @@ import {
 import type { World } from './world.js';
 
 /** Most messages of one chat that can be read back. */
-export const HISTORY_MAX = 100;
+const HISTORY_MAX = 100;
 
 const UPDATE_LIFE_MS = 24 * 3600 * 1000;
 

@@ -1,5 +1,5 @@
 /** Most updates kept for one bot; older ones are given up first. */
-export const UPDATES_MAX = 1_000_000;
+const UPDATES_MAX = 1_000_000;
 
 /** An update that waits: its id and the offset of its record in the journal. */
 export interface WaitingUpdate {

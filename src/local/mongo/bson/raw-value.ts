@@ -205,6 +205,13 @@ export function validateDocument(bytes: Buffer, at: number, limit: number, depth
   }
 }
 
+function textEnd(bytes: Buffer, at: number, limit: number): number {
+  if (at + 5 > limit) throw invalidBson('a string runs past its document');
+  const end = at + 4 + bytes.readInt32LE(at);
+  if (end < at + 5 || end > limit || bytes[end - 1] !== 0) throw invalidBson('a string that does not fit its document');
+  return end;
+}
+
 function validateValue(bytes: Buffer, type: number, at: number, limit: number, depth: number): number {
   let end: number;
   switch (type) {
@@ -212,8 +219,7 @@ function validateValue(bytes: Buffer, type: number, at: number, limit: number, d
     case Type.code:
     case Type.symbol:
     case Type.dbPointer:
-      end = at + 4 + sized(bytes, at, limit - 4, 1);
-      if (end > limit || bytes[end - 1] !== 0) throw invalidBson('a string without its end');
+      end = textEnd(bytes, at, limit);
       if (type === Type.dbPointer) end += 12;
       break;
     case Type.object:
@@ -221,7 +227,7 @@ function validateValue(bytes: Buffer, type: number, at: number, limit: number, d
       return validateDocument(bytes, at, limit, depth + 1);
     case Type.codeWithScope: {
       end = at + sized(bytes, at, limit, 14);
-      const scopeAt = at + 8 + sized(bytes, at + 4, end - 4, 1);
+      const scopeAt = textEnd(bytes, at + 4, end);
       if (validateDocument(bytes, scopeAt, end, depth + 1) !== end) throw invalidBson('code with a wrong length');
       return end;
     }

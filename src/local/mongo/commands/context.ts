@@ -1,11 +1,12 @@
-import type { Catalog, Collection } from '../storage/catalog.js';
-import type { Engine } from '../storage/engine.js';
-import type { Records } from '../storage/records.js';
 import { eachField, elements, type RawValue, Type } from '../bson/raw-value.js';
 import { stringOf } from '../bson/values.js';
 import { badValue, notImplemented, StoreError, typeMismatch } from '../errors.js';
+import type { Catalog, Collection } from '../storage/catalog.js';
+import type { Engine } from '../storage/engine.js';
+import type { Records } from '../storage/records.js';
 import type { Command } from '../wire/message.js';
 import type { Cursors } from './cursors.js';
+import type { Wakes } from './tailable.js';
 
 /** What all commands work with. */
 export interface Store {
@@ -13,6 +14,7 @@ export interface Store {
   readonly catalog: Catalog;
   readonly records: Records;
   readonly cursors: Cursors;
+  readonly wakes: Wakes;
   /** The wall clock, ms since 1970. */
   now(): number;
   /** Open connections. */
@@ -32,8 +34,10 @@ export type Handler = (store: Store, command: Command, asker: Asker) => Promise<
 
 // Fields that any command may carry and that change nothing here: every acknowledged write is flushed, every read sees only what is.
 const COMMON = new Set(
-  ('$db lsid $clusterTime $readPreference readConcern writeConcern comment maxTimeMS apiVersion apiStrict ' +
-    'apiDeprecationErrors serverApi $audit $client $configServerState allowImplicitCollectionCreation').split(' '),
+  (
+    '$db lsid $clusterTime $readPreference readConcern writeConcern comment maxTimeMS apiVersion apiStrict ' +
+    'apiDeprecationErrors serverApi $audit $client $configServerState allowImplicitCollectionCreation'
+  ).split(' '),
 );
 
 /** Refuses fields that a command does not know, and transactions. Throws 40415 naming the field, NotImplemented for what MongoDB knows but this store does not. */
@@ -41,7 +45,11 @@ export function checkFields(command: Command, known: readonly string[], refused:
   for (const name of command.fields.keys()) {
     if (name === command.name || COMMON.has(name) || known.includes(name)) continue;
     if (name === 'txnNumber' || name === 'startTransaction' || name === 'autocommit') {
-      throw new StoreError(20, 'IllegalOperation', 'the embedded store has no transactions and no retryable writes: it is a stand-alone server');
+      throw new StoreError(
+        20,
+        'IllegalOperation',
+        'the embedded store has no transactions and no retryable writes: it is a stand-alone server',
+      );
     }
     if (refused.includes(name)) throw notImplemented(`'${name}' of ${command.name}`);
     throw new StoreError(40415, 'Location40415', `BSON field '${command.name}.${name}' is an unknown field.`);
@@ -51,7 +59,8 @@ export function checkFields(command: Command, known: readonly string[], refused:
     eachField(concern, (name, value) => {
       if (name !== 'level') throw notImplemented(`'${name}' of a read concern`);
       const level = stringOf(value, 'readConcern.level');
-      if (!['local', 'available', 'majority', 'linearizable'].includes(level)) throw notImplemented(`the read concern '${level}'`);
+      if (!['local', 'available', 'majority', 'linearizable'].includes(level))
+        throw notImplemented(`the read concern '${level}'`);
       return false;
     });
   }
@@ -74,7 +83,8 @@ export function collectionName(command: Command): string {
   if (name === '' || name.includes('\0') || name.startsWith('.')) {
     throw new StoreError(73, 'InvalidNamespace', `Invalid collection name: '${name}'`);
   }
-  if (name.startsWith('$cmd') || name.includes('$')) throw new StoreError(73, 'InvalidNamespace', `Invalid collection name: ${name}`);
+  if (name.startsWith('$cmd') || name.includes('$'))
+    throw new StoreError(73, 'InvalidNamespace', `Invalid collection name: ${name}`);
   return name;
 }
 
@@ -92,7 +102,8 @@ export function collectionFor(store: Store, command: Command): Collection {
   const found = store.catalog.find(namespaceOf(command));
   if (found !== undefined) return found;
   const name = collectionName(command);
-  if (name.startsWith('system.')) throw new StoreError(73, 'InvalidNamespace', `cannot write to '${command.database}.${name}'`);
+  if (name.startsWith('system.'))
+    throw new StoreError(73, 'InvalidNamespace', `cannot write to '${command.database}.${name}'`);
   return store.catalog.create(command.database, name);
 }
 
@@ -130,7 +141,9 @@ export function hintOf(value: RawValue | undefined, collection: Collection | und
   });
   if (names.length === 0) return undefined;
   if (names[0]?.startsWith('$natural')) return '$natural';
-  const found = collection.indexes.find(({ keys }) => keys.map(({ path, direction }) => `${path}:${direction}`).join() === names.join());
+  const found = collection.indexes.find(
+    ({ keys }) => keys.map(({ path, direction }) => `${path}:${direction}`).join() === names.join(),
+  );
   if (found === undefined) throw badValue(`hint provided does not correspond to an existing index: ${names.join()}`);
   return found.name;
 }

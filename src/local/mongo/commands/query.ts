@@ -48,7 +48,10 @@ interface Sortable {
 }
 
 /** A list that is sorted while it fills and keeps no more than `keep` (0: all). Ties stay in the order of records. */
-export function sortedList(parts: readonly SortPart[], keep: number): { add(record: number, document: RawValue): void; take(): Sortable[] } {
+export function sortedList(
+  parts: readonly SortPart[],
+  keep: number,
+): { add(record: number, document: RawValue): void; take(): Sortable[] } {
   let list: Sortable[] = [];
   let bytes = 0;
   const order = (a: Sortable, b: Sortable): number => compareSortKeys(a.key, b.key, parts) || a.record - b.record;
@@ -122,7 +125,12 @@ export function openQuery(store: Store, collection: Collection, query: Query): S
       list.add(record, document);
       return false;
     });
-    return arraySource(list.take().slice(query.skip).map(({ document }) => document));
+    return arraySource(
+      list
+        .take()
+        .slice(query.skip)
+        .map(({ document }) => document),
+    );
   }
 
   return {

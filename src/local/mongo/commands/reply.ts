@@ -1,6 +1,6 @@
 import { type Document, Long, serialize } from 'bson';
-import { bsonWriter } from '../bson/writer.js';
 import { type RawValue, Type } from '../bson/raw-value.js';
+import { bsonWriter } from '../bson/writer.js';
 import { StoreError } from '../errors.js';
 
 /** An answer of plain fields; `ok: 1` is added. Never throws on plain values. */
@@ -9,7 +9,12 @@ export function okReply(fields: Document = {}): Buffer {
 }
 
 /** The answer that begins or goes on with a cursor; id 0 is an exhausted one. Never throws. */
-export function cursorReply(batchName: 'firstBatch' | 'nextBatch', namespace: string, id: bigint, batch: readonly RawValue[]): Buffer {
+export function cursorReply(
+  batchName: 'firstBatch' | 'nextBatch',
+  namespace: string,
+  id: bigint,
+  batch: readonly RawValue[],
+): Buffer {
   let size = 256;
   for (const document of batch) size += document.end - document.start + 10;
   const writer = bsonWriter(size);

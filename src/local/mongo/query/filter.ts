@@ -1,7 +1,17 @@
 import { eachElement, elements, fields, type RawValue, Type } from '../bson/raw-value.js';
 import { flagOf } from '../bson/values.js';
 import { badValue, notImplemented } from '../errors.js';
-import { equals, hasSize, isIn, isOperators, isType, modulo, range, regexOperand, type ValueTest } from './operators.js';
+import {
+  equals,
+  hasSize,
+  isIn,
+  isOperators,
+  isType,
+  modulo,
+  range,
+  regexOperand,
+  type ValueTest,
+} from './operators.js';
 import { pathOf, visitPath } from './path.js';
 import { regexOf } from './regex.js';
 
@@ -34,8 +44,10 @@ interface Context {
 }
 
 const REFUSED = new Set(
-  ('$expr $where $text $jsonSchema $near $nearSphere $geoWithin $geoIntersects $within $bitsAllSet $bitsAllClear ' +
-    '$bitsAnySet $bitsAnyClear $sampleRate $alwaysTrue $alwaysFalse $maxDistance $minDistance').split(' '),
+  (
+    '$expr $where $text $jsonSchema $near $nearSphere $geoWithin $geoIntersects $within $bitsAllSet $bitsAllClear ' +
+    '$bitsAnySet $bitsAnyClear $sampleRate $alwaysTrue $alwaysFalse $maxDistance $minDistance'
+  ).split(' '),
 );
 
 function unknownOperator(name: string): Error {
@@ -91,7 +103,14 @@ function allTests(operand: RawValue, ask: Ask, context: Context, path: string): 
   });
 }
 
-function operatorTest(name: string, operand: RawValue, operators: RawValue, ask: Ask, context: Context, path: string): Test[] {
+function operatorTest(
+  name: string,
+  operand: RawValue,
+  operators: RawValue,
+  ask: Ask,
+  context: Context,
+  path: string,
+): Test[] {
   const note = (op: Condition['op']): void => {
     context.conditions?.push({ path, op, value: operand });
   };
@@ -175,7 +194,9 @@ function documentTests(filter: RawValue, context: Context): Test[] {
     if (name === '$and' || name === '$or' || name === '$nor') tests.push(logicalTest(name, operand, context));
     else if (name === '$comment') continue;
     else if (name.startsWith('$') && name !== '$id' && name !== '$ref' && name !== '$db') {
-      throw REFUSED.has(name) ? notImplemented(`the query operator ${name}`) : badValue(`unknown top level operator: ${name}`);
+      throw REFUSED.has(name)
+        ? notImplemented(`the query operator ${name}`)
+        : badValue(`unknown top level operator: ${name}`);
     } else {
       const path = pathOf(name);
       context.paths.add(name);

@@ -48,7 +48,7 @@ export function range(name: string, operand: RawValue): ValueTest {
 export function isIn(name: string, operand: RawValue): ValueTest {
   if (operand.type !== Type.array) throw badValue(`${name} needs an array`);
   const list = elements(operand);
-  const regexes = list.filter(({ type }) => type === Type.regex).map(regexOf);
+  const regexes = list.filter(({ type }) => type === Type.regex).map((one) => regexOf(one));
   const plain = list.filter(({ type }) => type !== Type.regex).sort(compareValues);
   for (const one of plain) {
     if (one.type !== Type.object) continue;
@@ -112,7 +112,8 @@ export function isType(operand: RawValue): ValueTest {
       for (const type of types) wanted.add(type);
     } else {
       const code = integerOf(one, '$type');
-      if (code !== -1 && code !== 127 && !(code >= 1 && code <= 19)) throw badValue(`Invalid numerical type code: ${code}`);
+      if (code !== -1 && code !== 127 && !(code >= 1 && code <= 19))
+        throw badValue(`Invalid numerical type code: ${code}`);
       wanted.add(code === -1 ? 255 : code);
     }
   }

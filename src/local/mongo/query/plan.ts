@@ -51,7 +51,13 @@ function pointsOf(conditions: readonly Condition[]): RawValue[] | undefined {
 }
 
 function rangeable(value: RawValue): boolean {
-  return !isNullish(value) && value.type !== Type.array && value.type !== Type.object && value.type !== Type.minKey && value.type !== Type.maxKey;
+  return (
+    !isNullish(value) &&
+    value.type !== Type.array &&
+    value.type !== Type.object &&
+    value.type !== Type.minKey &&
+    value.type !== Type.maxKey
+  );
 }
 
 interface Bounds {
@@ -97,7 +103,11 @@ function implies(query: readonly Condition[], wanted: Condition): boolean {
     }
     if (given.op === 'in') {
       return elements(given.value).every(
-        (value) => value.type !== Type.array && value.type !== Type.object && value.type !== Type.regex && partialAccepts(wanted, value),
+        (value) =>
+          value.type !== Type.array &&
+          value.type !== Type.object &&
+          value.type !== Type.regex &&
+          partialAccepts(wanted, value),
       );
     }
     if (given.op !== wanted.op) return false;
@@ -127,7 +137,9 @@ function usable(index: Index, filter: Filter): boolean {
     if (!partial.conditions.every((wanted) => implies(filter.conditions, wanted))) return false;
   }
   if (index.sparse) {
-    return index.keys.some(({ path }) => filter.conditions.some((condition) => condition.path === path && demandsValue(condition)));
+    return index.keys.some(({ path }) =>
+      filter.conditions.some((condition) => condition.path === path && demandsValue(condition)),
+    );
   }
   return true;
 }
@@ -157,7 +169,11 @@ interface Candidate {
 }
 
 /** Whether reading an index after its fixed first parts gives the order asked for; undefined: no. */
-function orderOf(index: Index, fixed: ReadonlySet<string>, sort: readonly SortPart[]): { reverse: boolean } | undefined {
+function orderOf(
+  index: Index,
+  fixed: ReadonlySet<string>,
+  sort: readonly SortPart[],
+): { reverse: boolean } | undefined {
   let reverse: boolean | undefined;
   let at = 0;
   const needed = sort.filter(({ path }) => !fixed.has(path.text));
@@ -219,7 +235,8 @@ function clip(key: Buffer): Buffer {
 
 function prefixes(index: Index, points: readonly (readonly RawValue[])[]): Buffer[] {
   let rows: RawValue[][] = [[]];
-  for (const list of points) rows = rows.flatMap((row) => list.map((value) => [...row, value.type === Type.undefined ? NULL : value]));
+  for (const list of points)
+    rows = rows.flatMap((row) => list.map((value) => [...row, value.type === Type.undefined ? NULL : value]));
   return rows.map((row) => encodeKey(index.id, row, index.directions));
 }
 
@@ -231,7 +248,7 @@ function intervalsOf({ index, points, bounds }: Candidate): Interval[] {
     if (bounds === undefined) return { from: clip(prefix), to: successor(clip(prefix)) ?? END };
     const value = (bounds.low ?? bounds.high)?.value as RawValue;
     const bracket = Buffer.concat([prefix, Buffer.from([typeByte(value.type, direction)])]);
-    let from = bracket;
+    let from: Buffer = bracket;
     let to = successor(bracket) ?? END;
     const edge = (side: NonNullable<Bounds['low']>): Buffer =>
       Buffer.concat([prefix, encodeKey(index.id, [side.value], [direction]).subarray(4)]);
@@ -281,4 +298,3 @@ export function planQuery(collection: Collection, filter: Filter, sort: readonly
     repeats: best.index.multikey.some(Boolean),
   };
 }
-

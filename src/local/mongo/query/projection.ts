@@ -1,7 +1,7 @@
-import { bsonWriter, type BsonWriter } from '../bson/writer.js';
-import { eachElement, eachField, field, fields, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
 import { isNumber } from '../bson/numbers.js';
+import { eachElement, eachField, field, fields, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
 import { flagOf } from '../bson/values.js';
+import { type BsonWriter, bsonWriter } from '../bson/writer.js';
 import { notImplemented, StoreError } from '../errors.js';
 
 /** Makes the projected document of a stored one. */
@@ -15,7 +15,8 @@ function addPath(tree: Tree, path: string): void {
   names.forEach((name, i) => {
     const known = node.get(name);
     if (i === names.length - 1) {
-      if (known !== undefined && known !== true) throw new StoreError(31249, 'Location31249', `Path collision at ${path}`);
+      if (known !== undefined && known !== true)
+        throw new StoreError(31249, 'Location31249', `Path collision at ${path}`);
       node.set(name, true);
     } else if (known === true) throw new StoreError(31250, 'Location31250', `Path collision at ${path}`);
     else {
@@ -48,7 +49,14 @@ function writeExcluded(writer: BsonWriter, document: RawValue, tree: Tree): void
 type WriteFields = (writer: BsonWriter, document: RawValue, tree: Tree) => void;
 
 /** Descends into documents, and through arrays into the documents in them; other values stay (exclusion) or go (inclusion). */
-function writeNested(writer: BsonWriter, name: string, value: RawValue, tree: Tree, write: WriteFields, keep: boolean): void {
+function writeNested(
+  writer: BsonWriter,
+  name: string,
+  value: RawValue,
+  tree: Tree,
+  write: WriteFields,
+  keep: boolean,
+): void {
   if (value.type === Type.object) {
     writer.begin(name, Type.object);
     write(writer, value, tree);
@@ -72,7 +80,8 @@ function flatten(source: RawValue, prefix: string, into: [string, boolean][]): v
     if (name.startsWith('$')) throw notImplemented(`the projection operator ${name}`);
     if (path.endsWith('.$') || path.includes('.$.')) throw notImplemented('the positional $ in a projection');
     if (value.type === Type.object && field(value, '') === undefined) {
-      if (fields(value).length === 0) throw new StoreError(51270, 'Location51270', 'An empty sub-projection is not a valid value');
+      if (fields(value).length === 0)
+        throw new StoreError(51270, 'Location51270', 'An empty sub-projection is not a valid value');
       flatten(value, `${path}.`, into);
     } else if (isNumber(value.type) || value.type === Type.bool) into.push([path, flagOf(value, path)]);
     else throw notImplemented(`an expression for '${path}' in a projection`);
@@ -92,7 +101,11 @@ export function compileProjection(source: RawValue | undefined): Projection | un
   for (const [path, included] of others) {
     if (included !== inclusion) {
       const [code, text] = included ? [31253, 'inclusion on field'] : [31254, 'exclusion on field'];
-      throw new StoreError(code, `Location${code}`, `Cannot do ${text} ${path} in ${included ? 'exclusion' : 'inclusion'} projection`);
+      throw new StoreError(
+        code,
+        `Location${code}`,
+        `Cannot do ${text} ${path} in ${included ? 'exclusion' : 'inclusion'} projection`,
+      );
     }
   }
   const tree: Tree = new Map();

@@ -1,6 +1,6 @@
 import { compareValues } from '../bson/compare.js';
 import { eachElement, fields, findField, type RawValue, Type } from '../bson/raw-value.js';
-import { NULL, UNDEFINED, integerOf } from '../bson/values.js';
+import { integerOf, NULL, UNDEFINED } from '../bson/values.js';
 import { badValue, notImplemented } from '../errors.js';
 import { type Path, pathOf } from './path.js';
 

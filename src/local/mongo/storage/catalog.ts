@@ -1,6 +1,6 @@
-import { arrayOf, bsonWriter } from '../bson/writer.js';
 import { elements, field, fields, findField, type RawValue, rawDocument, Type, textOf } from '../bson/raw-value.js';
 import { integerOf } from '../bson/values.js';
+import { arrayOf, bsonWriter } from '../bson/writer.js';
 import { StoreError, StoreStartError } from '../errors.js';
 import { compileFilter, type Filter } from '../query/filter.js';
 import type { Engine, Table } from './engine.js';
@@ -82,7 +82,10 @@ function indexOf(id: number, spec: RawValue, ready: boolean, multikey?: boolean[
   const partial = partialSpec === undefined ? undefined : compileFilter(partialSpec);
   const truth = (option: string): boolean => {
     const value = field(spec, option);
-    return value !== undefined && (value.type === Type.bool ? value.bytes[value.start] === 1 : integerOf(value, option) !== 0);
+    return (
+      value !== undefined &&
+      (value.type === Type.bool ? value.bytes[value.start] === 1 : integerOf(value, option) !== 0)
+    );
   };
   const roots = new Set(keys.map(({ path }) => path.split('.', 1)[0] as string));
   for (const path of partial?.paths ?? []) roots.add(path.split('.', 1)[0] as string);
@@ -157,7 +160,13 @@ function textField(document: RawValue, name: string): string {
 }
 
 function nextRecordOf(docs: Table, id: number): number {
-  const range = { start: recordKey(id, 0xffffffffffff), end: recordKey(id, 0), inclusiveEnd: true, reverse: true, limit: 1 };
+  const range = {
+    start: recordKey(id, 0xffffffffffff),
+    end: recordKey(id, 0),
+    inclusiveEnd: true,
+    reverse: true,
+    limit: 1,
+  };
   for (const key of docs.getKeys(range)) return (key as Buffer).readUIntBE(4, 6) + 1;
   return 1;
 }

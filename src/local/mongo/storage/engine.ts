@@ -46,9 +46,17 @@ const SPACE_CHECK_MS = 100;
 const RESERVE_BYTES = 32 * 1024 * 1024;
 const PAGE_FACTOR = 1.5; // the file may hold free pages beside those in use
 
-function pagesOf(table: Table): number {
-  const stats = table.getStats() as Record<string, number>;
-  return (stats['treeBranchPageCount'] ?? 0) + (stats['treeLeafPageCount'] ?? 0) + (stats['overflowPages'] ?? 0);
+/** What mdb_stat tells of a table. */
+interface TableStats {
+  readonly pageSize: number;
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+}
+
+function bytesIn(table: Table): number {
+  const stats = table.getStats() as TableStats;
+  return (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages) * stats.pageSize;
 }
 
 /** Opens the file in `directory` (made when missing). Each batch of writes is one transaction of lmdb, flushed before any of them settles; what comes
@@ -77,8 +85,7 @@ export function openEngine(options: EngineOptions): Engine {
   let broken: string | undefined;
 
   function usedBytes(): number {
-    const { pageSize = 4096 } = docs.getStats() as Record<string, number>;
-    return (pagesOf(docs) + pagesOf(index) + pagesOf(meta)) * pageSize;
+    return bytesIn(docs) + bytesIn(index) + bytesIn(meta);
   }
 
   function freeDisk(): { free: number; reserve: number } {

@@ -1,5 +1,6 @@
-import { bsonWriter } from '../bson/writer.js';
+import { deserialize, EJSON } from 'bson';
 import { field, type RawValue, rawDocument } from '../bson/raw-value.js';
+import { bsonWriter } from '../bson/writer.js';
 import { StoreError } from '../errors.js';
 import type { Catalog, Collection, Index } from './catalog.js';
 import type { Engine } from './engine.js';
@@ -10,7 +11,13 @@ import { indexRows } from './index-values.js';
 export interface Records {
   insert(collection: Collection, document: RawValue): number;
   /** `touched`: the top-level fields that may differ; undefined: any. */
-  replace(collection: Collection, record: number, from: RawValue, to: RawValue, touched: ReadonlySet<string> | undefined): void;
+  replace(
+    collection: Collection,
+    record: number,
+    from: RawValue,
+    to: RawValue,
+    touched: ReadonlySet<string> | undefined,
+  ): void;
   remove(collection: Collection, record: number, document: RawValue): void;
   /** Adds an existing document to an index that is being built. */
   addToIndex(collection: Collection, index: Index, record: number, document: RawValue): void;
@@ -28,10 +35,11 @@ function duplicateKey(collection: Collection, index: Index, row: readonly RawVal
     writer.value(path, row[i] as RawValue);
   });
   const keyValue = rawDocument(writer.finish());
+  const shown = EJSON.stringify(deserialize(keyValue.bytes), { relaxed: true });
   return new StoreError(
     11000,
     'DuplicateKey',
-    `E11000 duplicate key error collection: ${collection.namespace} index: ${index.name} dup key`,
+    `E11000 duplicate key error collection: ${collection.namespace} index: ${index.name} dup key: ${shown}`,
     { keyPattern: field(index.spec, 'key'), keyValue },
   );
 }

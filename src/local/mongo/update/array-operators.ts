@@ -96,4 +96,3 @@ export function popChange(operand: RawValue): ArrayChange {
   if (side !== 1 && side !== -1) throw badValue('$pop expects 1 or -1');
   return (list) => (side === 1 ? list?.slice(0, -1) : list?.slice(1));
 }
-

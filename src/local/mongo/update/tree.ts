@@ -1,6 +1,6 @@
-import { bsonWriter, type BsonWriter } from '../bson/writer.js';
 import { eachField, isContainer, type RawValue, Type } from '../bson/raw-value.js';
 import { NULL } from '../bson/values.js';
+import { type BsonWriter, bsonWriter } from '../bson/writer.js';
 import { badValue, StoreError } from '../errors.js';
 
 /** A document or array that is being changed: what is not touched stays as the bytes it was. */
@@ -75,7 +75,11 @@ function lookUp(node: Node, name: string): Entry | undefined {
 }
 
 function notViable(path: string, name: string): StoreError {
-  return new StoreError(28, 'PathNotViable', `Cannot create field '${name}' in the path '${path}': what holds it is no document`);
+  return new StoreError(
+    28,
+    'PathNotViable',
+    `Cannot create field '${name}' in the path '${path}': what holds it is no document`,
+  );
 }
 
 /** Puts a value at a slot, padding an array with nulls up to its position. Throws PathNotViable for a name in an array. */
@@ -87,7 +91,8 @@ export function put(slot: Slot, value: RawValue | Node): void {
   if (slot.parent.type === Type.array) {
     const position = positionOf(slot.name);
     if (position === undefined) throw notViable(slot.name, slot.name);
-    if (position - slot.parent.entries.length > MAX_PADDING) throw badValue(`position ${position} is too far beyond the end of the array`);
+    if (position - slot.parent.entries.length > MAX_PADDING)
+      throw badValue(`position ${position} is too far beyond the end of the array`);
     while (slot.parent.entries.length < position) slot.parent.entries.push({ name: '', value: NULL });
   }
   slot.parent.entries.push({ name: slot.name, value });

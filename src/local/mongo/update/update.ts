@@ -5,7 +5,14 @@ import { date, int32, newObjectId, timestamp } from '../bson/values.js';
 import { arrayOf, bsonWriter, identical } from '../bson/writer.js';
 import { badValue, failedToParse, notImplemented, StoreError, typeMismatch } from '../errors.js';
 import type { Filter } from '../query/filter.js';
-import { addToSetChange, type ArrayChange, popChange, pullAllChange, pullChange, pushChange } from './array-operators.js';
+import {
+  type ArrayChange,
+  addToSetChange,
+  popChange,
+  pullAllChange,
+  pullChange,
+  pushChange,
+} from './array-operators.js';
 import { closeNode, type Node, openNode, put, rawOf, slotOf, unset } from './tree.js';
 
 /** The largest document, as MongoDB's. */
@@ -45,11 +52,20 @@ function namesOf(path: string, operator: string): string[] {
   const names = path.split('.');
   for (const name of names) {
     if (name === '') {
-      throw new StoreError(56, 'EmptyFieldName', `The update path '${path}' contains an empty field name, which is not allowed.`);
+      throw new StoreError(
+        56,
+        'EmptyFieldName',
+        `The update path '${path}' contains an empty field name, which is not allowed.`,
+      );
     }
-    if (name.startsWith('$[') || name === '$') throw notImplemented(`the positional ${name} in '${path}' of ${operator}`);
+    if (name.startsWith('$[') || name === '$')
+      throw notImplemented(`the positional ${name} in '${path}' of ${operator}`);
     if (name.startsWith('$') && !['$ref', '$id', '$db'].includes(name)) {
-      throw new StoreError(52, 'DollarPrefixedFieldName', `The dollar ($) prefixed field '${name}' in '${path}' is not valid for storage.`);
+      throw new StoreError(
+        52,
+        'DollarPrefixedFieldName',
+        `The dollar ($) prefixed field '${name}' in '${path}' is not valid for storage.`,
+      );
     }
   }
   return names;
@@ -64,7 +80,8 @@ function setTo(names: readonly string[], value: RawValue): Change {
 
 function arithmeticChange(names: readonly string[], operator: '$inc' | '$mul', operand: RawValue): Change {
   const path = names.join('.');
-  if (!isNumber(operand.type)) throw typeMismatch(`Cannot ${operator === '$inc' ? 'increment' : 'multiply'} with non-numeric argument: {${path}}`);
+  if (!isNumber(operand.type))
+    throw typeMismatch(`Cannot ${operator === '$inc' ? 'increment' : 'multiply'} with non-numeric argument: {${path}}`);
   return (root) => {
     const slot = slotOf(root, names, true);
     if (slot === undefined) return;
@@ -76,7 +93,8 @@ function arithmeticChange(names: readonly string[], operator: '$inc' | '$mul', o
     const value = rawOf(slot.entry.value);
     if (!isNumber(value.type)) throw typeMismatch(`Cannot apply ${operator} to a value of non-numeric type: '${path}'`);
     const result = arithmetic(operator === '$inc' ? 'add' : 'multiply', value, operand);
-    if (result === undefined) throw badValue(`Failed to apply ${operator} operations to current value of '${path}': it overflows`);
+    if (result === undefined)
+      throw badValue(`Failed to apply ${operator} operations to current value of '${path}': it overflows`);
     put(slot, result);
   };
 }
@@ -96,7 +114,8 @@ function arrayChange(names: readonly string[], operator: string, change: ArrayCh
     const slot = slotOf(root, names, grows);
     if (slot === undefined) return;
     const value = slot.entry === undefined ? undefined : rawOf(slot.entry.value);
-    if (value !== undefined && value.type !== Type.array) throw badValue(`The field '${path}' must be an array for ${operator}`);
+    if (value !== undefined && value.type !== Type.array)
+      throw badValue(`The field '${path}' must be an array for ${operator}`);
     const next = change(value === undefined ? undefined : elements(value));
     if (next !== undefined) put(slot, arrayOf(next));
   };
@@ -107,7 +126,8 @@ function currentDateChange(names: readonly string[], operand: RawValue): Change 
   if (operand.type === Type.object) {
     const type = field(operand, '$type');
     const name = type?.type === Type.string ? textOf(type) : '';
-    if (name !== 'date' && name !== 'timestamp') throw badValue("$currentDate: the '$type' must be 'date' or 'timestamp'");
+    if (name !== 'date' && name !== 'timestamp')
+      throw badValue("$currentDate: the '$type' must be 'date' or 'timestamp'");
     stamp = name === 'timestamp';
   } else if (operand.type !== Type.bool) throw badValue('$currentDate needs true or {$type: …}');
   return (root, _inserting, now) => {
@@ -124,7 +144,8 @@ function renameChange(from: readonly string[], to: readonly string[]): Change {
     const { value } = source.entry;
     unset(source);
     const target = slotOf(root, to, true);
-    if (target?.parent.type === Type.array) throw badValue('The destination field of $rename cannot be an array element');
+    if (target?.parent.type === Type.array)
+      throw badValue('The destination field of $rename cannot be an array element');
     if (target !== undefined) put(target, value);
   };
 }
@@ -199,12 +220,20 @@ function checkConflicts(steps: readonly Step[]): void {
 
 function checkSize(document: RawValue): void {
   if (document.end - document.start > MAX_DOCUMENT_BYTES) {
-    throw new StoreError(10334, 'BSONObjectTooLarge', `a document of ${document.end - document.start} bytes is larger than 16 MiB`);
+    throw new StoreError(
+      10334,
+      'BSONObjectTooLarge',
+      `a document of ${document.end - document.start} bytes is larger than 16 MiB`,
+    );
   }
 }
 
 function immutableId(): StoreError {
-  return new StoreError(66, 'ImmutableField', "Performing an update on the path '_id' would modify the immutable field '_id'");
+  return new StoreError(
+    66,
+    'ImmutableField',
+    "Performing an update on the path '_id' would modify the immutable field '_id'",
+  );
 }
 
 function sameId(before: RawValue, after: RawValue): void {
@@ -218,7 +247,11 @@ function sameId(before: RawValue, after: RawValue): void {
 function checkNames(document: RawValue): void {
   for (const [name] of fields(document)) {
     if (name.startsWith('$')) {
-      throw new StoreError(52, 'DollarPrefixedFieldName', `The dollar ($) prefixed field '${name}' is not allowed in the context of a replacement.`);
+      throw new StoreError(
+        52,
+        'DollarPrefixedFieldName',
+        `The dollar ($) prefixed field '${name}' is not allowed in the context of a replacement.`,
+      );
     }
   }
 }
@@ -252,7 +285,9 @@ export function compileUpdate(source: RawValue): Update {
   if (operators[0]?.[0].startsWith('$') !== true) return replacement(source);
   const steps = operators.flatMap(([operator, operands]) => {
     if (!operator.startsWith('$')) {
-      throw failedToParse(`Unknown modifier: ${operator}. Expected a valid update modifier or pipeline-style update specified as an array`);
+      throw failedToParse(
+        `Unknown modifier: ${operator}. Expected a valid update modifier or pipeline-style update specified as an array`,
+      );
     }
     if (operands.type !== Type.object) {
       throw failedToParse(`Modifiers operate on fields but we found another type for ${operator}`);
@@ -290,8 +325,16 @@ export function upsertDocument(filter: Filter, update: Update, now: number): Raw
     if (wanted.type === Type.regex) continue;
     if (update.replaces && path !== '_id') continue;
     const names = path.split('.');
-    if (seen.some((one) => one.names.every((name, i) => name === names[i]) || names.every((name, i) => name === one.names[i]))) {
-      throw new StoreError(54, 'NotSingleValueField', `cannot infer query fields to set, path '${path}' is matched twice`);
+    if (
+      seen.some(
+        (one) => one.names.every((name, i) => name === names[i]) || names.every((name, i) => name === one.names[i]),
+      )
+    ) {
+      throw new StoreError(
+        54,
+        'NotSingleValueField',
+        `cannot infer query fields to set, path '${path}' is matched twice`,
+      );
     }
     seen.push({ names, value: wanted });
     setTo(names, wanted)(root, true, now);

@@ -50,7 +50,8 @@ export function serveConnection(socket: Socket, connectionId: number, deps: Conn
       waitingBytes -= next.length;
       if (waitingBytes < PAUSE_BYTES && socket.isPaused()) socket.resume();
       await answer(next);
-      if (socket.writableLength > PAUSE_BYTES) await new Promise((resolve) => socket.once('drain', resolve).once('close', resolve));
+      if (socket.writableLength > PAUSE_BYTES)
+        await new Promise((resolve) => socket.once('drain', resolve).once('close', resolve));
     }
     busy = false;
   }

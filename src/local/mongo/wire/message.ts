@@ -35,7 +35,8 @@ function commandOf(body: RawValue, database: string | undefined, sequences: Comm
   const [first] = list;
   if (first === undefined) throw failedToParse('a command without a name');
   const named = field(body, '$db');
-  const from = database ?? (named?.type === Type.string ? named.bytes.toString('utf8', named.start + 4, named.end - 1) : '');
+  const from =
+    database ?? (named?.type === Type.string ? named.bytes.toString('utf8', named.start + 4, named.end - 1) : '');
   return { name: first[0], database: from, body, fields: new Map(list), sequences };
 }
 
@@ -76,14 +77,20 @@ function parseMessage(bytes: Buffer): Request {
     } else throw invalidBson(`unknown kind of section ${String(kind)}`);
   }
   if (body === undefined) throw invalidBson('a message without a body');
-  return { requestId, legacy: false, silent: (flags & MORE_TO_COME) !== 0, command: commandOf(body, undefined, sequences) };
+  return {
+    requestId,
+    legacy: false,
+    silent: (flags & MORE_TO_COME) !== 0,
+    command: commandOf(body, undefined, sequences),
+  };
 }
 
 function parseQuery(bytes: Buffer): Request {
   const nameEnd = bytes.indexOf(0, 20);
   if (nameEnd < 0 || nameEnd + 9 > bytes.length) throw invalidBson('a query that ends too early');
   const namespace = bytes.toString('utf8', 20, nameEnd);
-  if (!namespace.endsWith('.$cmd')) throw new StoreError(352, 'UnsupportedOpQueryCommand', 'OP_QUERY is read for hello only');
+  if (!namespace.endsWith('.$cmd'))
+    throw new StoreError(352, 'UnsupportedOpQueryCommand', 'OP_QUERY is read for hello only');
   validateDocument(bytes, nameEnd + 9, bytes.length);
   let body = rawDocument(bytes, nameEnd + 9);
   const inner = field(body, '$query');

@@ -1,0 +1,225 @@
+import { elements, fields, type RawValue, Type } from '../bson/raw-value.js';
+import { int32, integerOf, stringOf } from '../bson/values.js';
+import { documentOf } from '../bson/writer.js';
+import { badValue, failedToParse, notImplemented, StoreError } from '../errors.js';
+import { compileFilter } from '../query/filter.js';
+import { openGroup } from '../query/group.js';
+import { compileProjection } from '../query/projection.js';
+import { parseSort } from '../query/sort.js';
+import type { Command } from '../wire/message.js';
+import { checkCollation, checkFields, documentField, type Handler, hintOf, namespaceOf } from './context.js';
+import { arraySource, openQuery, type Query, type Source, sortedList } from './query.js';
+import { deadlineOf, startCursor } from './read.js';
+
+interface Stage {
+  readonly name: string;
+  readonly operand: RawValue;
+}
+
+/** One stage at work: gets documents, hands them on; `finish` hands on what it kept. `add` returns true when it wants no more. */
+interface Flow {
+  add(document: RawValue): boolean;
+  finish(): void;
+}
+
+const PIECE_BYTES = 8 * 1024 * 1024;
+const MAX_RESULT_BYTES = 100 * 1024 * 1024;
+
+/** The stages of a command's pipeline. Throws on shapes that are none, and by name on stages that are refused. */
+export function stagesOf(command: Command): Stage[] {
+  const pipeline = command.fields.get('pipeline');
+  if (pipeline?.type !== Type.array) throw failedToParse("'pipeline' option must be specified as an array");
+  return elements(pipeline).map((one) => {
+    const list = one.type === Type.object ? fields(one) : [];
+    const [only] = list;
+    if (only === undefined || list.length !== 1) {
+      throw new StoreError(
+        40323,
+        'Location40323',
+        'A pipeline stage specification object must contain exactly one field.',
+      );
+    }
+    const [name, operand] = only;
+    if (name === '$changeStream') {
+      throw new StoreError(
+        40573,
+        'Location40573',
+        'The $changeStream stage is only supported on replica sets: the embedded store has no change streams',
+      );
+    }
+    return { name, operand };
+  });
+}
+
+function whole(operand: RawValue, name: string, least: number): number {
+  const number = integerOf(operand, name);
+  if (number < least) throw badValue(`invalid argument to ${name} stage: ${number}`);
+  return number;
+}
+
+function sliceFlow(stage: Stage, next: Flow): Flow {
+  if (stage.name === '$skip') {
+    let left = whole(stage.operand, '$skip', 0);
+    return {
+      add(document) {
+        if (left === 0) return next.add(document);
+        left--;
+        return false;
+      },
+      finish: () => next.finish(),
+    };
+  }
+  let left = whole(stage.operand, '$limit', 1);
+  return {
+    add(document) {
+      if (left <= 0) return true;
+      left--;
+      return next.add(document) || left === 0;
+    },
+    finish: () => next.finish(),
+  };
+}
+
+function flowOf(stage: Stage, next: Flow): Flow {
+  switch (stage.name) {
+    case '$match': {
+      const filter = compileFilter(documentField(stage.operand, '$match'));
+      return { add: (document) => filter.matches(document) && next.add(document), finish: () => next.finish() };
+    }
+    case '$skip':
+    case '$limit':
+      return sliceFlow(stage, next);
+    case '$project': {
+      const project = compileProjection(documentField(stage.operand, '$project'));
+      return {
+        add: (document) => next.add(project === undefined ? document : project(document)),
+        finish: () => next.finish(),
+      };
+    }
+    case '$sort': {
+      const list = sortedList(parseSort(stage.operand), 0);
+      let order = 0;
+      return {
+        add(document) {
+          list.add(order++, document);
+          return false;
+        },
+        finish() {
+          for (const { document } of list.take()) if (next.add(document)) break;
+          next.finish();
+        },
+      };
+    }
+    case '$group': {
+      const group = openGroup(documentField(stage.operand, '$group'));
+      return {
+        add(document) {
+          group.add(document);
+          return false;
+        },
+        finish() {
+          for (const document of group.results()) if (next.add(document)) break;
+          next.finish();
+        },
+      };
+    }
+    case '$count': {
+      const name = stringOf(stage.operand, '$count');
+      if (name === '' || name.startsWith('$') || name.includes('.')) throw badValue('$count needs a plain field name');
+      let n = 0;
+      return {
+        add() {
+          n++;
+          return false;
+        },
+        finish() {
+          if (n > 0) next.add(documentOf([[name, int32(n)]]));
+          next.finish();
+        },
+      };
+    }
+    default:
+      throw notImplemented(`the aggregation stage ${stage.name}`);
+  }
+}
+
+/** Takes the stages that a query can do from the front: $match, then $sort, then $skip and $limit. */
+function queryOf(stages: Stage[]): Omit<Query, 'hint' | 'deadline'> {
+  const take = (name: string): RawValue | undefined => (stages[0]?.name === name ? stages.shift()?.operand : undefined);
+  const filter = compileFilter(documentField(take('$match'), '$match'));
+  const sort = parseSort(take('$sort'));
+  const skip = take('$skip');
+  const limit = take('$limit');
+  return {
+    filter,
+    sort,
+    skip: skip === undefined ? 0 : whole(skip, '$skip', 0),
+    limit: limit === undefined ? 0 : whole(limit, '$limit', 1),
+  };
+}
+
+async function runFlow(source: Source, stages: readonly Stage[]): Promise<Source> {
+  const results: RawValue[] = [];
+  let bytes = 0;
+  let flow: Flow = {
+    add(document) {
+      results.push(document);
+      bytes += document.end - document.start;
+      if (bytes > MAX_RESULT_BYTES) {
+        throw new StoreError(
+          292,
+          'QueryExceededMemoryLimitNoDiskUseAllowed',
+          'the results of this aggregation exceed 100 MB',
+        );
+      }
+      return false;
+    },
+    finish: () => undefined,
+  };
+  for (const stage of [...stages].reverse()) flow = flowOf(stage, flow);
+  let enough = false;
+  while (!enough && !source.ended()) {
+    for (const document of await source.pull(256, PIECE_BYTES)) {
+      enough = flow.add(document);
+      if (enough) break;
+    }
+  }
+  flow.finish();
+  return arraySource(results);
+}
+
+/** `aggregate` with $match, $sort, $skip, $limit, $project, $group and $count; any other stage is refused by its name. */
+export const aggregate: Handler = async (store, command) => {
+  checkFields(
+    command,
+    ['pipeline', 'cursor', 'allowDiskUse', 'hint', 'collation', 'bypassDocumentValidation'],
+    ['let', 'explain', 'exchange', 'fromMongos', 'needsMerge'],
+  );
+  checkCollation(command.fields.get('collation'));
+  const stages = stagesOf(command);
+  if (command.fields.get('aggregate')?.type !== Type.string) throw notImplemented('aggregations of a whole database');
+  const namespace = namespaceOf(command);
+  const collection = store.catalog.find(namespace);
+  const cursorOptions = documentField(command.fields.get('cursor'), 'cursor');
+  const batch = fields(cursorOptions).find(([name]) => name === 'batchSize')?.[1];
+  const query = {
+    ...queryOf(stages),
+    hint: hintOf(command.fields.get('hint'), collection),
+    deadline: deadlineOf(command),
+  };
+  // Compiled once even for a collection that is not there, so that a refusal does not depend on it.
+  const source = collection === undefined ? arraySource([]) : openQuery(store, collection, query);
+  const results = stages.length === 0 ? source : await runFlow(source, stages);
+  return await startCursor(
+    store,
+    namespace,
+    results,
+    batch === undefined ? undefined : integerOf(batch, 'batchSize'),
+    false,
+  );
+};
+
+/** The query at the head of a pipeline, for explain. */
+export function aggregateQuery(command: Command): Query {
+  return { ...queryOf(stagesOf(command)) };
+}

@@ -1,0 +1,167 @@
+import { randomUUID } from 'node:crypto';
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { StoreStartError } from '../errors.js';
+
+/** Who hosts a directory, as the lock file says. */
+interface Holder {
+  readonly pid: number;
+  /** Clock ticks since boot at which the process began (proc(5), field 22); empty where there is no /proc. */
+  readonly start: string;
+  readonly bootId: string;
+  readonly pidNamespace: string;
+}
+
+/** A held lock. */
+export interface HostLock {
+  release(): void;
+}
+
+const BEAT_MS = 2000;
+const STALE_MS = 7000;
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** Start and state of a process by /proc; undefined when there is none of that number, or no /proc. */
+function processOf(pid: number): { start: string; state: string } | undefined {
+  const stat = read(`/proc/${pid}/stat`);
+  // The name in brackets may hold anything: what follows the last bracket counts.
+  const rest = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return stat === '' ? undefined : { state: rest[0] ?? '', start: rest[19] ?? '' };
+}
+
+function self(): Holder {
+  let pidNamespace = '';
+  try {
+    pidNamespace = readlinkSync('/proc/self/ns/pid');
+  } catch {
+    // Not Linux.
+  }
+  return {
+    pid: process.pid,
+    start: processOf(process.pid)?.start ?? '',
+    bootId: read('/proc/sys/kernel/random/boot_id'),
+    pidNamespace,
+  };
+}
+
+function parseHolder(text: string): Holder | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<Holder>;
+    if (typeof value.pid !== 'number') return undefined;
+    return {
+      pid: value.pid,
+      start: value.start ?? '',
+      bootId: value.bootId ?? '',
+      pidNamespace: value.pidNamespace ?? '',
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function beatAge(path: string): number {
+  try {
+    return Date.now() - statSync(path).mtimeMs;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+function isAlive(holder: Holder, me: Holder, path: string): boolean {
+  if (holder.bootId !== me.bootId) return false;
+  // A process of another container cannot be looked at: its beat counts.
+  if (holder.pidNamespace !== me.pidNamespace) return Math.abs(beatAge(path)) < STALE_MS;
+  if (me.start !== '') {
+    const found = processOf(holder.pid);
+    return found !== undefined && found.start === holder.start && found.state !== 'Z' && found.state !== 'X';
+  }
+  try {
+    process.kill(holder.pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function tryTake(path: string, own: string): boolean {
+  writeFileSync(own, JSON.stringify(self()));
+  try {
+    linkSync(own, path); // atomic, and never seen half written
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    unlinkSync(own);
+  }
+}
+
+/** Puts a dead holder's file aside; if it turns out to be another one by then, that one is put back. */
+function removeStale(path: string, judged: string): void {
+  const aside = `${path}.${randomUUID()}`;
+  try {
+    renameSync(path, aside);
+  } catch {
+    return;
+  }
+  if (read(aside) !== judged) {
+    try {
+      linkSync(aside, path);
+    } catch {
+      // Somebody has taken it meanwhile.
+    }
+  }
+  unlinkSync(aside);
+}
+
+/** Takes the lock of a directory for this process: a file that names its holder, void as soon as that process is dead (a killed one at once; one of another
+ * container after 7 s without a beat). Throws PH_STORE_LOCKED naming the process that holds it. */
+export function lockHost(directory: string): HostLock {
+  mkdirSync(directory, { recursive: true });
+  const path = join(directory, 'store.lock');
+  const own = `${path}.${process.pid}.${randomUUID()}`;
+  const me = self();
+  for (let tries = 0; !tryTake(path, own); tries++) {
+    const text = read(path);
+    const holder = parseHolder(text);
+    if (text !== '' && holder !== undefined && (isAlive(holder, me, path) || tries > 50)) {
+      throw new StoreStartError(
+        'PH_STORE_LOCKED',
+        `the store in ${directory} is hosted by process ${holder.pid} already`,
+      );
+    }
+    if (text !== '') removeStale(path, text);
+  }
+  const beat = setInterval(() => {
+    try {
+      const now = new Date();
+      utimesSync(path, now, now);
+    } catch {
+      // The disk may be full or the directory gone; the pid still tells.
+    }
+  }, BEAT_MS);
+  beat.unref();
+  return {
+    release() {
+      clearInterval(beat);
+      if (parseHolder(read(path))?.pid === process.pid) unlinkSync(path);
+    },
+  };
+}

@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { request } from 'undici';
+import { freePort, type PosthornProcess, startProcess } from './posthorn-process.js';
+
+/** The figures of GET /local/stats. */
+export interface LocalStats {
+  readonly calls: Readonly<Record<string, number | undefined>>;
+  readonly accepted: number;
+  readonly distinct: number;
+  readonly duplicates: number;
+  readonly outOfOrder: number;
+  readonly tooMany: number;
+  readonly blocked: number;
+  readonly maxInOneSecond: number;
+  readonly maxInFlight: number;
+}
+
+/** A message as a person sees it. */
+export interface SeenMessage {
+  readonly messageId: number;
+  readonly from: { readonly id: number; readonly is_bot?: boolean };
+  readonly text?: string;
+}
+
+/** The control API of a local Telegram (CONTRACT.md). */
+export interface LocalTelegramControl {
+  readonly url: string;
+  bots(): Promise<{ id: number; token: string }[]>;
+  /** Makes people who have written to the bot. */
+  people(count: number): Promise<number[]>;
+  block(botId: number, userIds: readonly number[]): Promise<void>;
+  faults(faults: object): Promise<void>;
+  stats(): Promise<LocalStats>;
+  /** Counters to zero, faults off. */
+  reset(): Promise<void>;
+  write(from: number, botId: number, text: string): Promise<void>;
+  /** What the person sees, oldest first; at most the newest 100. */
+  messages(botId: number, user: number, after?: number): Promise<SeenMessage[]>;
+}
+
+/** The control API at `url`. Each call rejects when the answer is not 200. */
+export function localTelegramControl(url: string): LocalTelegramControl {
+  async function call<T>(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<T> {
+    const answer = await request(`${url}/local/${path}`, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200) throw new Error(`${method} /local/${path}: ${answer.statusCode} ${text}`);
+    return JSON.parse(text) as T;
+  }
+  return {
+    url,
+    bots: () => call('GET', 'bots'),
+    people: async (count) => (await call<{ ids: number[] }>('POST', 'people', { count })).ids,
+    async block(botId, userIds) {
+      await call('PUT', 'blocks', { botId, userIds });
+    },
+    async faults(faults) {
+      await call('PUT', 'faults', faults);
+    },
+    stats: () => call('GET', 'stats'),
+    async reset() {
+      await call('POST', 'reset', {});
+    },
+    async write(from, botId, text) {
+      await call('POST', 'messages', { from, chat: botId, text });
+    },
+    messages: (botId, user, after = 0) => call('GET', `messages?chat=${botId}&user=${user}&after=${after}`),
+  };
+}
+
+/** A local Telegram in a process of its own, which outlives the servers that are killed. */
+export interface LocalTelegramProcess extends LocalTelegramControl {
+  readonly botId: number;
+  /** The environment of a server that talks to it. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Kills its process. */
+  kill(): Promise<void>;
+  /** Starts it again, on the same port and directory. */
+  again(): Promise<void>;
+}
+
+/** Starts a local Telegram in a process of its own that keeps its world in `<dir>/telegram`. */
+export async function startLocalTelegramProcess(t: Test, dir: string): Promise<LocalTelegramProcess> {
+  const port = await freePort();
+  const env = {
+    // With the role local alone nothing connects to it; it only keeps the embedded store away.
+    MONGODB_URI: 'mongodb://127.0.0.1:9/none',
+    DATA_DIR: join(dir, 'telegram'),
+    LOCAL_TELEGRAM_PORT: String(port),
+    LOG_FORMAT: 'json',
+  };
+  const start = () => startProcess(t, { args: ['start', 'local'], env, cwd: dir });
+  let process: PosthornProcess = start();
+  const url = await process.line('local telegram ');
+  const control = localTelegramControl(url);
+  const [bot] = await control.bots();
+  if (bot === undefined) throw new Error('the local Telegram has no bot');
+  return {
+    ...control,
+    botId: bot.id,
+    env: { BOT_TOKEN: bot.token, TELEGRAM_API_ROOT: url },
+    async kill() {
+      await process.end('SIGKILL');
+    },
+    async again() {
+      process = start();
+      await process.line('local telegram ');
+    },
+  };
+}

@@ -1,0 +1,24 @@
+import type { Test } from 'tap';
+
+/** Numbers from a seed that is printed, so that a failure can be run again with POSTHORN_TEST_SEED. */
+export interface SeededRandom {
+  /** Uniform in [0, 1). */
+  next(): number;
+  /** Uniform among the whole numbers from `low` to `high`, both included. */
+  whole(low: number, high: number): number;
+}
+
+/** Makes a generator (mulberry32) and prints its seed as a comment of the test. */
+export function seededRandom(t: Test): SeededRandom {
+  const given = process.env.POSTHORN_TEST_SEED;
+  const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
+  t.comment(`POSTHORN_TEST_SEED=${seed}`);
+  let state = seed | 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return { next, whole: (low, high) => low + Math.floor(next() * (high - low + 1)) };
+}

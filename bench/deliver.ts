@@ -175,7 +175,8 @@ async function freshTelegram(telegram: string, { latencyMs }: Options): Promise<
 
 async function run(options: Options, dir: string, programs: Program[]): Promise<Figures> {
   const start = (words: readonly string[], env: Readonly<Record<string, string>>) => {
-    const program = startProgram(words, { LOG_LEVEL: 'warn', API_KEY, HOST: '127.0.0.1', PORT: '0', ...env });
+    // In `dir` there is no .env that could interfere.
+    const program = startProgram(words, { LOG_LEVEL: 'warn', API_KEY, HOST: '127.0.0.1', PORT: '0', ...env }, dir);
     programs.unshift(program);
     return program;
   };
@@ -217,7 +218,7 @@ async function run(options: Options, dir: string, programs: Program[]): Promise<
   const half = Math.floor(recipients / 2);
   let rawSeconds = 0;
   if (options.raw) {
-    say(`raw undici, the first half`);
+    say('raw undici, the first half');
     await freshTelegram(telegram, options);
     rawSeconds += await rawLoop(telegram, bot.token, ids.slice(0, half), options);
   }
@@ -325,5 +326,6 @@ async function main(): Promise<number> {
   }
 }
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 process.exitCode = await main();
 process.exit();

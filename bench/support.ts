@@ -17,13 +17,15 @@ export interface Program {
   stop(): Promise<number>;
 }
 
-/** Starts `node dist/main.js …words` with these variables beside the caller's PATH; its log goes to our standard error. */
-export function startProgram(words: readonly string[], env: Readonly<Record<string, string>>): Program {
+/** Starts `node dist/main.js …words` in `cwd` with these variables beside the caller's PATH; its log goes to our standard error, it ends with us. */
+export function startProgram(words: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Program {
   const child = spawn(process.execPath, [MAIN, ...words], {
+    cwd,
     // Nothing else of the caller's environment: a BOT_TOKEN that is set there must not be used here.
     env: { PATH: process.env.PATH ?? '', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  process.once('exit', () => child.kill('SIGKILL'));
   const ended = new Promise<number>((resolve) => {
     child.once('exit', (code, signal) => resolve(code ?? (signal === null ? 1 : 128)));
   });

@@ -63,5 +63,5 @@ export function createLogger({ level, format, sink, secrets }: LoggerOptions): L
     translateTime: 'SYS:HH:MM:ss.l',
     singleLine: true,
   });
-  return pino(options, { write: (line: string) => void guarded.write(readable(line) ?? line) }) satisfies Logger;
+  return pino(options, { write: (line: string) => void guarded.write(readable(line)) }) satisfies Logger;
 }

@@ -7,7 +7,17 @@ import { startServer } from './server-process.js';
 // The only reader of the environment and of signals.
 readDotenv({ quiet: true });
 const stopping = new AbortController();
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopping.abort(signal));
+const serves = process.argv[2] === 'start';
+for (const [signal, exitCode] of [
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const) {
+  // A server drains, once: a terminal, npm and foreman may each pass the same signal on. A command ends at once.
+  process.on(signal, () => {
+    if (!serves) process.exit(exitCode);
+    stopping.abort(signal);
+  });
+}
 for (const stream of [process.stdout, process.stderr]) {
   // Whoever read the output has gone: that is no reason to stop serving.
   stream.on('error', () => undefined);
@@ -18,4 +28,4 @@ process.exitCode = await runProgram(process.argv.slice(2), process.env, io, {
   start: (config, roles, streams) => startServer(config, roles, features, streams, stopping.signal),
   features: features.map(({ name }) => name),
 });
-if (stopping.signal.aborted || process.argv[2] === 'start') process.exit();
+if (serves) process.exit();

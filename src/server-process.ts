@@ -7,9 +7,10 @@ import type { Feature } from './feature.js';
 import { ListenError } from './http/server.js';
 import { type StandIns, StandInsMissing, standIns } from './local/stand-ins.js';
 import { createLogger } from './logger.js';
+import type { Role } from './roles.js';
 import { missingIndexes } from './store/index-check.js';
 import { createIndexes, isConnectionError, openStore, type Store } from './store/store.js';
-import { posthornSystem, type Role, TokenRefused } from './system.js';
+import { posthornSystem, TokenRefused } from './system.js';
 
 /** How long the first connection to the store may take, ms. */
 const STORE_MS = 10_000;

@@ -16,6 +16,7 @@ import { isAlive } from './delivery/outcome.js';
 import type { Feature } from './feature.js';
 import type { Log } from './log.js';
 import { type Health, health, readiness } from './readiness.js';
+import type { Role } from './roles.js';
 import { acceptance } from './store/acceptance.js';
 import { ensureBot, noteBot } from './store/bots.js';
 import { broadcastStore } from './store/broadcast-store.js';
@@ -28,9 +29,6 @@ import type { Store } from './store/store.js';
 import { subscribers } from './store/subscribers.js';
 import { wakes } from './store/wakes.js';
 import { telegramClient } from './telegram/client.js';
-
-/** A part that a process plays. */
-export type Role = 'web' | 'bot' | 'sender' | 'scheduler' | 'local';
 
 /** Shards of one bot's sending: faults of one leave the chats of the others alone. */
 const SHARDS = 4;

@@ -7,8 +7,8 @@ import type { PageBodies, SendStore } from '../store/send-store.js';
 import { type CallRegistry, callRegistry } from '../telegram/call-registry.js';
 import type { TelegramClient } from '../telegram/client.js';
 
-/** Bodies kept in memory per bot, bytes of text and heads. */
-const BODIES_BYTES = 24 * 1_048_576;
+/** Bodies kept in memory per bot, bytes of text and heads: more than the largest page of 14 MiB weighs. */
+const BODIES_BYTES = 32 * 1_048_576;
 
 /**
  * What the sending of one bot keeps outside of its actors, so that a restarted pool or shard goes on where the calls are: the registry of calls,
@@ -27,12 +27,12 @@ export interface SendLine {
   readonly begun: Set<string>;
   /** Of these, those whose entry in the lease is durable: they may be called. */
   readonly begunDurable: Set<string>;
-  /** The commit under way: when it began (monotonic ms), and its end. */
-  commit: { readonly since: number; readonly done: Promise<void> } | undefined;
+  /** The commit under way: of which tenure, when it began (monotonic ms), and its end. */
+  commit: { readonly tenure: number; readonly since: number; readonly done: Promise<void> } | undefined;
   draining: boolean;
   /** By shard: chats that could go now, as it last published. */
   readonly ready: number[];
-  /** Gives the next handle of a page. */
+  /** Gives the next handle of a page or number of a tenure: none is given twice, so a late word of an earlier life hits nothing. */
   nextSource(): number;
   /** True while a call may start, apart from pace and slots. */
   mayStart(now: number): boolean;

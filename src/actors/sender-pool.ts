@@ -5,6 +5,7 @@
  * SendLine and are taken over. Times are ms of the injected monotonic clock.
  */
 
+import { parseDeliveryId } from '../delivery/ids.js';
 import { BEGUN_REST_MS, quietMs } from '../delivery/lease-clock.js';
 import { type Ledger, ledger } from '../delivery/ledger.js';
 import { isAlive } from '../delivery/outcome.js';
@@ -32,6 +33,8 @@ const PUBLISH_RETRY_MS = 500;
 const PROBE_TIMEOUT_MS = 10_000;
 /** Above what the shards can have under way: an outcome must never meet a full mailbox. */
 const MAILBOX = 1_000_000;
+/** How long a chat that was found unreachable is kept in mind for reads that were asked before, ms. */
+const MARKED_MS = 60_000;
 /** Connections that are opened before the first call. */
 const WARM_CONNECTIONS = 4;
 
@@ -77,8 +80,10 @@ export function senderPoolActor(deps: PoolDeps): ActorSpec<State, OwnMessage> {
 
 function standby(deps: PoolDeps, up: Set<number>): State {
   return {
-    tenure: 0,
+    tenure: deps.line.nextSource(),
+    epoch: -1,
     phase: 'standby',
+    inherits: false,
     up,
     ledger: freshLedger(deps),
     caughtUp: false,
@@ -90,6 +95,7 @@ function standby(deps: PoolDeps, up: Set<number>): State {
     gateGeneration: 0,
     gateAt: Number.POSITIVE_INFINITY,
     feeding: new Set(),
+    marked: new Map(),
     readTo: 0,
     tail: 0,
     reading: false,
@@ -180,7 +186,7 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       return state;
     case 'read':
       onRead(state, message.pages, message.stage, message.more, ctx, deps);
-      return settleBegun(state, deps);
+      return onLoaded(state, ctx, deps);
     case 'read-failed':
       onReadFailed(state, message.error, ctx, deps);
       return state;
@@ -207,22 +213,22 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       return state;
     case 'broadcast-loaded':
       onBroadcastLoaded(state, message.n, message.loaded, ctx, deps);
-      return settleBegun(state, deps);
+      return onLoaded(state, ctx, deps);
     case 'broadcast-page':
-      onBroadcastPage(state, message.n, message.page, message.made, ctx, deps);
+      onBroadcastPage(state, message.n, message.page, message.reach, ctx, deps);
       return state;
     case 'broadcast-moved':
       onBroadcastMoved(state, message.n, message.k, message.done, ctx, deps);
       return state;
     case 'broadcast-failed':
-      onBroadcastFailed(state, message.n, message.error, ctx, deps);
+      onBroadcastFailed(state, message.n, message.step, message.error, ctx, deps);
       return state;
     case 'broadcast-reload':
       reloadRun(state, message.n, ctx, deps);
       return state;
     case 'broadcast-again':
-      onAgain(state, message.n, ctx, deps);
-      return settleBegun(state, deps);
+      onAgain(state, message.n, message.step, ctx, deps);
+      return onLoaded(state, ctx, deps);
     case 'drain':
       deps.line.draining = true;
       state.drain = message.replyTo;
@@ -277,18 +283,34 @@ function begin(state: State, ctx: Ctx, deps: PoolDeps, taken: boolean): State {
     void line.client.warm(WARM_CONNECTIONS);
   }
   const fresh = standby(deps, state.up);
-  fresh.tenure = state.tenure + 1;
+  fresh.epoch = grant.epoch;
   fresh.phase = 'loading';
+  fresh.inherits = line.registry.size > 0;
   fresh.gateGeneration = state.gateGeneration + 1;
   fresh.begunBefore = new Set(grant.begun);
   fresh.begunRestUntil = now + BEGUN_REST_MS;
   fresh.readyAt = now + quiet.calls;
   ctx.after(quiet.calls, { type: 'quiet-over' });
   fresh.drain = state.drain;
-  fresh.throttle = rateThrottle(line.rates.perSecond, now, grant.rate ?? line.rates.perSecond);
+  fresh.throttle = rateThrottle(
+    line.rates.perSecond,
+    now,
+    taken ? (grant.rate ?? line.rates.perSecond) : line.pacing.rate,
+  );
   line.pacing.setRate(fresh.throttle.rateAt(now));
   tellShards(ctx, deps, { type: 'reset' });
   tellShards(ctx, deps, { type: 'rest', chats: [], groupsUntil: now + quiet.groups });
+  if (!taken) {
+    // What was begun and not called yet begins anew; chats that were limited stay frozen until the store says so.
+    for (const key of line.begun)
+      if (!fresh.begunBefore.has(key) && line.registry.get(key) === undefined) forgetBegun(key, deps);
+    fresh.frozen = state.frozen;
+    restFrozen(
+      state.frozen.map(({ chatId, until }) => ({ chatId, unreachable: false, frozenUntil: until })),
+      ctx,
+      deps,
+    );
+  }
   locate(fresh, ctx, deps);
   return fresh;
 }
@@ -308,22 +330,41 @@ function onLost(state: State, ctx: Ctx, deps: PoolDeps): State {
   );
   deps.report({ sending: 'standby' });
   const fresh = standby(deps, state.up);
-  fresh.tenure = state.tenure + 1;
   fresh.drain = state.drain;
   drained(fresh, deps);
   return fresh;
 }
 
+function forgetBegun(key: string, deps: PoolDeps): void {
+  deps.line.begun.delete(key);
+  deps.line.begunDurable.delete(key);
+}
+
 function onNews(state: State, ctx: Ctx, deps: PoolDeps): State {
-  if (state.phase === 'running') readOn(state, ctx, deps);
+  if (state.phase === 'running' || state.caughtUp) readOn(state, ctx, deps);
   return state;
 }
 
-/** The begun calls of the owner before that are settled leave the lease once everything is read. */
-function settleBegun(state: State, deps: PoolDeps): State {
+/** Once everything is read, what turned out to be settled leaves the lease and the registry: begun calls of the owner before, and calls whose end was durable when an earlier life ended. */
+function onLoaded(state: State, ctx: Ctx, deps: PoolDeps): State {
   if (state.phase !== 'loading' || !state.caughtUp || state.runs.some((run) => run.phase === 'loading')) return state;
+  const { line } = deps;
+  const { ledger: pages, reported } = state;
   state.phase = 'running';
-  for (const id of state.begunBefore) if (!state.begunPending.has(id)) deps.line.begun.delete(id);
+  for (const id of state.begunBefore) if (!state.begunPending.has(id)) forgetBegun(id, deps);
+  for (let shard = 0; shard < deps.shards; shard += 1) {
+    for (const { key } of line.registry.ofShard(shard)) {
+      const place = parseDeliveryId(key);
+      const open = place === undefined ? undefined : pages.find(place.n, place.k);
+      const index = place?.index ?? 0;
+      const waits = open !== undefined && !pages.isSettled(open.source, index);
+      if (waits || (open !== undefined && reported.has(placeKey(open.source, index)))) continue;
+      line.registry.end(key);
+      forgetBegun(key, deps);
+    }
+  }
+  line.holding?.publish({ begun: [...line.begun] });
+  tellShards(ctx, deps, { type: 'begun' });
   return state;
 }
 
@@ -342,6 +383,7 @@ function onTick(state: State, ctx: Ctx, deps: PoolDeps): State {
       () => ({ type: 'slots' }),
     );
   }
+  for (const [chatId, at] of state.marked) if (now - at > MARKED_MS) state.marked.delete(chatId);
   const ready = now >= state.readyAt;
   if (state.throttle !== undefined) line.pacing.setRate(state.throttle.rateAt(now));
   const rate = line.pacing.rate;

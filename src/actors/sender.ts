@@ -22,6 +22,8 @@ import type { SendLine } from './send-line.js';
 
 /** How long one call may take until it counts as a time-out, ms. */
 const CALL_TIMEOUT_MS = 30_000;
+/** What the pool tells a shard must never meet a full mailbox. */
+const MAILBOX = 1_000_000;
 /** Items that fetch of a page or a store error is tried again after, ms. */
 const REFETCH_MS = 1_000;
 
@@ -112,11 +114,14 @@ type Ctx = ActorContext<OwnMessage>;
 export function senderActor(deps: SenderDeps): ActorSpec<State, OwnMessage> {
   return {
     name: `sender:${deps.shard}`,
+    mailbox: { capacity: MAILBOX },
     init(ctx) {
       ctx.tell(deps.pool, { type: 'shard-up', shard: deps.shard });
       return empty(0, 0);
     },
     receive(state, message, ctx) {
+      // Mail to the life before this one: what came before it is lost, so it would be out of order. The pool resets and feeds again.
+      if (state.tenure === 0 && message.type !== 'reset') return state;
       switch (message.type) {
         case 'feed':
           return onFeed(state, message.feed, ctx, deps);
@@ -264,7 +269,7 @@ function onTurn(state: State, lane: Lane, quota: number, ctx: Ctx, deps: SenderD
       continue;
     }
     if (contentOf(page, place, item.index).class === 'at-most-once') {
-      if (line.begun.size >= line.concurrency) return endTurn(state, ctx, deps, true);
+      if (!line.begun.has(key) && line.begun.size >= line.concurrency) return endTurn(state, ctx, deps, true);
       const begun = state.boxes.begin(item.chatId, verdict === 'spend');
       line.begun.add(key);
       state.begun.set(item.chatId, { item: begun, key });
@@ -470,9 +475,9 @@ function onLoaded(state: State, n: number, found: boolean, ctx: Ctx, deps: Sende
   return announce(state, ctx, deps);
 }
 
-/** Lanes in which this shard could make a call now. */
-function wants(state: State, now: number, deps: SenderDeps): number {
-  let mask = state.boxes.readyLanes(now);
+/** Lanes in which this shard could make a call now; `stuck`: of what is begun only. */
+function wants(state: State, now: number, deps: SenderDeps, stuck = false): number {
+  let mask = stuck ? 0 : state.boxes.readyLanes(now);
   for (const { item, key } of state.begun.values()) {
     const place = state.sources.get(item.source);
     if (place !== undefined && deps.line.begunDurable.has(key) && !state.loading.has(place.n))
@@ -492,10 +497,10 @@ function announce(state: State, ctx: Ctx, deps: SenderDeps): State {
   return ripen(state, now, ctx);
 }
 
-/** `stuck`: nothing can be begun before another at-most-once call is settled; asking again at once would only spin. */
+/** `stuck`: nothing more can be begun before another at-most-once call is settled; asking again at once would only spin. */
 function endTurn(state: State, ctx: Ctx, deps: SenderDeps, stuck: boolean): State {
   const now = ctx.clock.now();
-  state.announced = stuck ? 0 : wants(state, now, deps);
+  state.announced = wants(state, now, deps, stuck);
   publishReady(state, now, deps);
   ctx.tell(deps.pool, { type: 'turned', shard: deps.shard, lanes: state.announced });
   return ripen(state, now, ctx);

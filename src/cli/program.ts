@@ -2,16 +2,12 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import type { ImportFormat } from '../api/import/person-rows.js';
 import { type Config, parseConfig } from '../config.js';
+import { ROLES, type Role } from '../roles.js';
 import type { BroadcastOptions } from './commands/broadcast.js';
 import { CommandError, EXIT, ending } from './exit.js';
 import type { Io } from './io.js';
 import { nearest } from './nearest.js';
 import { type Session, session } from './session.js';
-
-/** The parts that a process can play; `local` hosts the stand-ins for what is not configured. */
-export const ROLES = ['web', 'bot', 'sender', 'scheduler', 'local'] as const;
-/** One of ROLES. */
-export type Role = (typeof ROLES)[number];
 
 /** What the program is given by main. */
 export interface ProgramDeps {

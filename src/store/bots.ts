@@ -18,11 +18,6 @@ export async function listBots(store: Store): Promise<BotView[]> {
   return rows.map(({ bot, username, state }) => ({ bot, state, ...(username === undefined ? {} : { username }) }));
 }
 
-/** The id of the first bot; undefined while there is none. */
-export async function firstBot(store: Store): Promise<string | undefined> {
-  return (await listBots(store))[0]?.bot;
-}
-
 /** Makes sure that the bot of `token` is known; a changed token replaces the kept one. Returns its id. */
 export async function ensureBot(store: Store, token: string, secret: string): Promise<string> {
   const bot = token.slice(0, token.indexOf(':'));

@@ -223,11 +223,7 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
   }
 
   function grant(wish: Wish, given: LeaseGrant, startMono: number, startWall: number): void {
-    if (wish.ended) {
-      void surrender(wish, given.epoch);
-      return;
-    }
-    wish.beat = 0;
+    // First of all: what the owner before had begun must stay written down, also when the wish has ended meanwhile.
     wish.fields = {
       begun: given.begun,
       handling: given.handling,
@@ -235,6 +231,11 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
       ready: false,
       ...(given.rate === undefined ? {} : { rate: given.rate }),
     };
+    if (wish.ended) {
+      void surrender(wish, given.epoch);
+      return;
+    }
+    wish.beat = 0;
     wish.owner = ownerClock();
     wish.owner.acknowledged(startMono, startWall);
     wish.grant = given;

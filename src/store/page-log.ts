@@ -159,24 +159,23 @@ export function pageLog(
   async function settleKnownKeys(bot: string, drafts: readonly Draft[], deadline: number): Promise<Draft[]> {
     const wanted = drafts.flatMap((draft) => keysOf(draft).map(({ key }) => key));
     const found = new Map<string, { n: number; item: number; request?: RequestRow }>();
-    for (;;) {
-      const rows = await patiently(deadline, () =>
-        pages
-          .find({ bot, keys: { $in: wanted } }, { projection: { n: 1, keys: 1, keyItems: 1, requests: 1 } })
-          .toArray(),
-      );
-      for (const row of rows as unknown as PageRow[]) {
-        row.keys?.forEach((key, index) => {
-          const request = row.requests?.find((one) => `b:${one.key}` === key);
-          found.set(key, {
-            n: row.n,
-            item: row.keyItems?.[index] ?? -1,
-            ...(request === undefined ? {} : { request }),
-          });
+    const rows = await patiently(deadline, () =>
+      pages.find({ bot, keys: { $in: wanted } }, { projection: { n: 1, keys: 1, keyItems: 1, requests: 1 } }).toArray(),
+    );
+    for (const row of rows as unknown as PageRow[]) {
+      row.keys?.forEach((key, index) => {
+        const request = row.requests?.find((one) => `b:${one.key}` === key);
+        found.set(key, {
+          n: row.n,
+          item: row.keyItems?.[index] ?? -1,
+          ...(request === undefined ? {} : { request }),
         });
-      }
-      if (wanted.some((key) => found.has(key))) break;
-      await pause(); // refused by the index, not yet visible to a majority read
+      });
+    }
+    if (!wanted.some((key) => found.has(key))) {
+      // Refused by the index and not yet visible to a majority read, or pruned meanwhile: the insert is tried again.
+      if (clock.wallNow() >= deadline) throw new StoreError('PH_STORE_AWAY', 'the store does not settle its writes', 1);
+      await pause();
     }
     const left: Draft[] = [];
     for (const draft of drafts) {

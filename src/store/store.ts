@@ -51,7 +51,7 @@ export async function openStore(uri: string, log: Log, timeoutMs = 10_000): Prom
         heartbeatFrequencyMS: 2_000,
         minHeartbeatFrequencyMS: 100,
         maxPoolSize: 16,
-        ...(new URL(uri).pathname.length > 1 ? {} : { dbName: 'posthorn' }),
+        ...(namesDatabase(uri) ? {} : { dbName: 'posthorn' }),
       });
       return watched(connection, log);
     } catch (error) {
@@ -60,6 +60,9 @@ export async function openStore(uri: string, log: Log, timeoutMs = 10_000): Prom
     }
   }
 }
+
+/** Whether a connection string names a database; several hosts may stand in it, so it is no URL. */
+const namesDatabase = (uri: string): boolean => /^mongodb(\+srv)?:\/\/[^/]+\/[^?]/.test(uri);
 
 function watched(connection: mongoose.Connection, log: Log): Store {
   let up = true;
@@ -87,7 +90,7 @@ export function isConnectionError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const labels = (error as { hasErrorLabel?: (label: string) => boolean }).hasErrorLabel;
   return (
-    /^Mongo(oose)?(Network|ServerSelection|PoolCleared|ConnectionPoolCleared|NotConnected|TopologyClosed|WaitQueueTimeout|ServerClosed|Runtime)/.test(
+    /^Mongo(ose)?(Network|ServerSelection|PoolCleared|ConnectionPoolCleared|NotConnected|TopologyClosed|WaitQueueTimeout|ServerClosed|Runtime)/.test(
       error.name,
     ) ||
     error.name === 'PoolClearedOnNetworkError' ||

@@ -4,7 +4,7 @@ import type { Store } from './store.js';
 
 /** Wakes between processes: a hint that a bot's log has grown; whoever relies on them alone waits at most for the next scan. */
 export interface Wakes {
-  /** Tells the owner of `bot` in another process; not awaited, at most one per bot in 5 ms. */
+  /** Tells the owner of `bot` in another process; not awaited, at most one per bot in 5 ms, the last one of a burst included. */
   wake(bot: string): void;
   onWake(listener: (bot: string) => void): () => void;
   stop(): Promise<void>;
@@ -19,6 +19,7 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
   const { collection } = store.models.Wakes;
   const listeners = new Set<(bot: string) => void>();
   const last = new Map<string, number>();
+  const later = new Map<string, NodeJS.Timeout>();
   const stopping = new AbortController();
   let cursor: { close(): Promise<void> } | undefined;
 
@@ -57,12 +58,23 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
 
   const following = follow();
 
+  function insert(bot: string): void {
+    last.set(bot, clock.now());
+    collection.insertOne({ bot, part: 'send', at: new Date() }).catch(() => undefined); // a hint only
+  }
+
   return {
     wake(bot) {
-      const now = clock.now();
-      if (now - (last.get(bot) ?? Number.NEGATIVE_INFINITY) < SPACING_MS) return;
-      last.set(bot, now);
-      collection.insertOne({ bot, part: 'send', at: new Date() }).catch(() => undefined); // a hint only
+      if (later.has(bot)) return;
+      const wait = (last.get(bot) ?? Number.NEGATIVE_INFINITY) + SPACING_MS - clock.now();
+      if (wait <= 0) insert(bot);
+      else {
+        const timer = setTimeout(() => {
+          later.delete(bot);
+          insert(bot);
+        }, wait);
+        later.set(bot, timer);
+      }
     },
     onWake(listener) {
       listeners.add(listener);
@@ -70,6 +82,7 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
     },
     async stop() {
       stopping.abort();
+      for (const timer of later.values()) clearTimeout(timer);
       await cursor?.close().catch(() => undefined);
       await following;
     },

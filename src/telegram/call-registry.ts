@@ -46,7 +46,8 @@ export function callRegistry(onEnd: () => void): CallRegistry {
       if (entries.has(entry.key)) throw new Error(`PH_CALL_REPEATED: ${entry.key} has a call already`);
       const answer = call();
       inAir.add(answer);
-      void answer.finally(() => inAir.delete(answer));
+      const over = () => void inAir.delete(answer);
+      answer.then(over, over);
       const whole = { ...entry, answer };
       entries.set(entry.key, whole);
       return whole;

@@ -1,12 +1,18 @@
 import t from 'tap';
+import { systemClock } from '../../src/actors/clock.js';
 import { createBroadcast, getBroadcast, listBroadcasts } from '../../src/api/broadcast.js';
 import { notifyTelegram } from '../../src/api/notify.js';
 import { getUser, importUsers, listUsers } from '../../src/api/people.js';
 import { Problem, problemOf } from '../../src/api/problem.js';
 import { sendMessages } from '../../src/api/send-messages.js';
 import type { Services } from '../../src/api/services.js';
+import { storeServices } from '../../src/api/store-services.js';
+import { startEmbeddedStore } from '../../src/local/mongo/server.js';
+import { silentLog } from '../../src/log.js';
+import { acceptance } from '../../src/store/acceptance.js';
+import { pageLog } from '../../src/store/page-log.js';
 import { importPeople } from '../../src/store/people.js';
-import { type Store, StoreError } from '../../src/store/store.js';
+import { createIndexes, openStore, type Store, StoreError } from '../../src/store/store.js';
 import { fakeServices } from '../support/fake-services.js';
 
 /** The wrong fields that an operation names, as `field: expected`. */
@@ -477,4 +483,110 @@ t.test('an import lists its first 1,000 failures and counts the rest', async (t)
   const result = await importPeople({ store, rows: rows(), now: () => new Date(0) });
   t.match(result, { imported: 0, failedTotal: 1_500 });
   t.equal(result.failed.length, 1_000);
+});
+
+t.test('on the embedded store', async (t) => {
+  const embedded = await startEmbeddedStore({ dataDir: t.testdir() });
+  const store = await openStore(embedded.uri, silentLog);
+  t.teardown(async () => {
+    await store.close();
+    await embedded.stop();
+  });
+  await createIndexes(store);
+  const now = (): Date => new Date();
+  const services = storeServices(store, acceptance(store, pageLog(store, systemClock, silentLog), systemClock), now);
+  await t.rejects(createBroadcast(services, { text: 'a' }), { code: 'PH_BOT_NONE' });
+  await store.models.Bots.collection.insertMany(
+    ['1', '2'].map((bot) => ({ bot, token: 'sealed', state: 'active', createdAt: now() })) as never[],
+  );
+  const chats = store.models.Chats.collection;
+  const mark = { bot: '1', type: 'private', tags: [], createdAt: now() };
+  await chats.insertMany([
+    { ...mark, chatId: 3, reach: 'blocked', blockedAt: new Date(5) },
+    { ...mark, chatId: 4, reach: 'ok', movedTo: -1004 },
+    { ...mark, chatId: 5, reach: 'ok', subscription: 'stopped' },
+  ] as never[]);
+
+  const lines = Array.from({ length: 2_100 }, (_, index) =>
+    JSON.stringify({ chatId: index + 1, tags: [`t${index % 2}`] }),
+  );
+  const file = [...lines, '{"chatId":7,"botId":"2","type":"group"}', '{"chatId":7000000000000}'].join('\n');
+  const first = await importUsers(services, { chunks: cut(file, 10_000), format: 'ndjson' });
+  t.same(first, { imported: 2_100, updated: 2, failed: [], failedTotal: 0 });
+  t.match(await importUsers(services, { chunks: cut(file, 10_000), format: 'ndjson' }), {
+    imported: 0,
+    updated: 2_102,
+  });
+  const two = await Promise.all(
+    [1, 2].map(() => importUsers(services, { chunks: cut('{"chatId":9001}\n{"chatId":9002}'), format: 'ndjson' })),
+  );
+  t.match(
+    two
+      .map(({ imported, failedTotal }) => ({ imported, failedTotal }))
+      .reduce((a, b) => ({ imported: a.imported + b.imported, failedTotal: a.failedTotal + b.failedTotal })),
+    { imported: 2, failedTotal: 0 },
+    'two imports at once',
+  );
+
+  t.match(await getUser(services, '1', '3'), {
+    subscription: 'active',
+    reachability: 'blocked',
+    blockedAt: new Date(5).toISOString(),
+    tags: ['t0'],
+  });
+  t.match(await getUser(services, '1', '5'), { subscription: 'stopped', reachability: 'ok' });
+  t.match(await getUser(services, '2', '7'), { botId: '2', type: 'group' });
+  t.match(await getUser(services, '1', '7000000000000'), { chatId: 7_000_000_000_000 });
+  await t.rejects(
+    getUser(services, '1', '4'),
+    { code: 'PH_USER_NOT_FOUND' },
+    'the stub of a chat that moved is no person',
+  );
+
+  const seen = new Set<string>();
+  let pages = 0;
+  for (let cursor: string | undefined = ''; cursor !== undefined; pages += 1) {
+    const page: Awaited<ReturnType<typeof listUsers>> = await listUsers(services, {
+      limit: '500',
+      ...(cursor === '' ? {} : { cursor }),
+    });
+    for (const { botId, chatId } of page.items) seen.add(`${botId}:${chatId}`);
+    cursor = page.next;
+  }
+  t.equal(pages, 5);
+  t.equal(seen.size, 2_103, 'everybody once');
+  const some = await listUsers(services, {
+    botId: '1',
+    subscription: 'stopped',
+    tag: 't0',
+    reachability: 'ok',
+    type: 'private',
+  });
+  t.same(
+    some.items.map(({ chatId }) => chatId),
+    [5],
+  );
+  t.equal(some.next, undefined);
+
+  const messages = [
+    { chatId: 1, text: 'a' },
+    { chatId: 2, text: 'b', dedupKey: 'd' },
+  ];
+  const sent = await sendMessages(services, { messages }, 'key');
+  t.equal(sent.ids.length, 2);
+  t.same(await sendMessages(services, { messages }, 'key'), sent, 'the same key again is answered the same');
+  await t.rejects(
+    sendMessages(services, { messages: messages.slice(1) }, 'key').catch((error: unknown) =>
+      Promise.reject(problemOf(error)),
+    ),
+    { status: 409, code: 'PH_IDEMPOTENCY_CONFLICT' },
+  );
+  t.same(
+    (await sendMessages(services, { messages: messages.slice(1) })).ids,
+    sent.ids.slice(1),
+    'the same dedupKey too',
+  );
+  const { id } = await createBroadcast(services, { text: 'a', name: 'n' });
+  t.match(await getBroadcast(services, id), { id, name: 'n', state: 'running' });
+  t.match(await listBroadcasts(services, {}), { items: [{ id }] });
 });

@@ -1,9 +1,9 @@
 import { deliveryId } from '../../delivery/ids.js';
 import { addTally, emptyTally, type TallyCounts, tallied } from '../../delivery/packed.js';
-import type { AudiencePage, StoredBroadcastPage } from '../../store/broadcast-store.js';
+import type { StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { BroadcastBody } from '../../store/models.js';
-import { feed, restChats, settleUnreachable } from './feeding.js';
-import type { BroadcastRun, Ctx, LoadedBroadcast, PoolDeps, State } from './state.js';
+import { feed, markedSince, restChats, settleUnreachable } from './feeding.js';
+import type { BroadcastRun, BroadcastStep, Ctx, KnownReach, LoadedBroadcast, PoolDeps, State } from './state.js';
 
 /** The next page of an audience is made when fewer chats than this could go now: what waits for its own chat does not count. */
 const READY_LOW = 500;
@@ -19,6 +19,7 @@ export function addRun(state: State, n: number, broadcast: BroadcastBody, ctx: C
     n,
     broadcast,
     phase: 'loading',
+    loaded: undefined,
     rowK: 0,
     firstOpenK: 0,
     sum: emptyTally(),
@@ -49,46 +50,55 @@ function load(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): void {
       deps.store.deadLetters(n),
       deps.line.fetchBodies(n),
     ]);
-    return { row, openPages, lastPage, results, deadLetters, bodies };
+    const reach = await reachOf(openPages, ctx, deps);
+    return { row, openPages, lastPage, results, deadLetters, bodies, reach };
   };
   ctx.pipe(
     read(),
     (loaded) =>
-      loaded === undefined ? { type: 'broadcast-again', tenure, n } : { type: 'broadcast-loaded', tenure, n, loaded },
-    (error) => ({ type: 'broadcast-failed', tenure, n, error }),
+      loaded === undefined
+        ? { type: 'broadcast-again', tenure, n, step: 'load' }
+        : { type: 'broadcast-loaded', tenure, n, loaded },
+    (error) => ({ type: 'broadcast-failed', tenure, n, step: 'load', error }),
   );
+}
+
+/** The marks of people in pages that were made before: flags of the audience are read when a page is made, and again here. */
+async function reachOf(pages: readonly StoredBroadcastPage[], ctx: Ctx, deps: PoolDeps): Promise<KnownReach> {
+  const askedAt = ctx.clock.now();
+  const marks = await deps.store.marks(pages.flatMap((page) => page.chats));
+  return { unreachable: new Set(marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId)), askedAt };
 }
 
 export const runOf = (state: State, n: number): BroadcastRun | undefined => state.runs.find((run) => run.n === n);
 
 /** No row yet: the broadcast waits for its turn. Or a failed step of it is due again. */
-export function onAgain(state: State, n: number, ctx: Ctx, deps: PoolDeps): void {
+export function onAgain(state: State, n: number, step: BroadcastStep, ctx: Ctx, deps: PoolDeps): void {
   const run = runOf(state, n);
   if (run === undefined) return;
-  if (run.phase === 'loading') run.phase = 'waiting';
-  run.making = false;
-  run.moving = false;
+  if (step === 'load') {
+    run.phase = 'waiting';
+    takeLoaded(state, ctx, deps);
+  } else if (step === 'page') run.making = false;
+  else run.moving = false;
   advanceBroadcasts(state, ctx, deps);
 }
 
-export function onBroadcastFailed(state: State, n: number, error: unknown, ctx: Ctx, deps: PoolDeps): void {
+export function onBroadcastFailed(
+  state: State,
+  n: number,
+  step: BroadcastStep,
+  error: unknown,
+  ctx: Ctx,
+  deps: PoolDeps,
+): void {
   ctx.log.warn(
     { bot: deps.line.bot, broadcast: n, error: String(error) },
     'a step of a broadcast failed; trying again',
   );
-  const run = runOf(state, n);
-  if (run?.phase === 'loading') {
-    const { tenure } = state;
-    ctx.pipe(
-      new Promise<void>((resolve) => {
-        ctx.clock.setTimer(RETRY_MS, resolve);
-      }).then(() => deps.broadcasts.row(n)),
-      () => ({ type: 'broadcast-reload', tenure, n }),
-      (again) => ({ type: 'broadcast-failed', tenure, n, error: again }),
-    );
-    return;
-  }
-  ctx.after(RETRY_MS, { type: 'broadcast-again', tenure: state.tenure, n });
+  const { tenure } = state;
+  if (step === 'load') ctx.after(RETRY_MS, { type: 'broadcast-reload', tenure, n });
+  else ctx.after(RETRY_MS, { type: 'broadcast-again', tenure, n, step });
 }
 
 export function reloadRun(state: State, n: number, ctx: Ctx, deps: PoolDeps): void {
@@ -96,10 +106,27 @@ export function reloadRun(state: State, n: number, ctx: Ctx, deps: PoolDeps): vo
   if (run !== undefined) load(state, run, ctx, deps);
 }
 
-/** A broadcast that had begun: its open pages go on where their results end, its audience behind its last page. */
+/** A broadcast that had begun is read. */
 export function onBroadcastLoaded(state: State, n: number, loaded: LoadedBroadcast, ctx: Ctx, deps: PoolDeps): void {
   const run = runOf(state, n);
   if (run === undefined) return;
+  run.loaded = loaded;
+  takeLoaded(state, ctx, deps);
+}
+
+/** Takes what is read in the order of acceptance: a broadcast that is not read yet holds up those behind it. */
+function takeLoaded(state: State, ctx: Ctx, deps: PoolDeps): void {
+  for (const run of [...state.runs]) {
+    if (run.phase !== 'loading') continue;
+    const { loaded } = run;
+    if (loaded === undefined) return;
+    run.loaded = undefined;
+    takeRun(state, run, loaded, ctx, deps);
+  }
+}
+
+/** Its open pages go on where their results end, its audience behind its last page. */
+function takeRun(state: State, run: BroadcastRun, loaded: LoadedBroadcast, ctx: Ctx, deps: PoolDeps): void {
   const { row, openPages, lastPage, results } = loaded;
   if (row.state === 'done' || row.state === 'cancelled') {
     finish(state, run, ctx, deps);
@@ -124,7 +151,7 @@ export function onBroadcastLoaded(state: State, n: number, loaded: LoadedBroadca
       run.closed.set(k, known?.tally ?? emptyTally());
       run.people += tallied(run.closed.get(k) ?? emptyTally());
     } else {
-      takeBroadcastPage(state, run, page, undefined, loaded, ctx, deps);
+      takeBroadcastPage(state, run, page, loaded.reach, loaded, ctx, deps);
     }
   }
   skipClosed(run);
@@ -136,7 +163,7 @@ function takeBroadcastPage(
   state: State,
   run: BroadcastRun,
   page: StoredBroadcastPage,
-  made: AudiencePage | undefined,
+  reach: KnownReach,
   loaded: LoadedBroadcast | undefined,
   ctx: Ctx,
   deps: PoolDeps,
@@ -165,7 +192,7 @@ function takeBroadcastPage(
     } else if (letter !== undefined) {
       state.ledger.settle(open.source, index, { state: letter, attempts: 1, messageId: 0, at });
       settled += 1;
-    } else if (made?.unreachable[index] === true) {
+    } else if (reach.unreachable.has(chatId) || markedSince(state, chatId, reach.askedAt)) {
       settleUnreachable(state, open.source, index, at);
       settled += 1;
     } else {
@@ -229,16 +256,23 @@ function makePage(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): vo
   const make = async () => {
     if (phase === 'waiting')
       await broadcasts.begin(n, await broadcasts.count(broadcast.audience), new Date(ctx.clock.wallNow()));
+    const askedAt = ctx.clock.now();
     const made = await broadcasts.audience(broadcast.audience, after);
     const page = await broadcasts.addPage(n, nextK, deps.newId(), after, made);
-    // Somebody else's page is ours only if a beat is acknowledged after it was read.
-    if (!page.mine) await line.holding?.publishNow({});
-    return { page, made: page.mine ? made : undefined };
+    if (page.mine) {
+      return {
+        page,
+        reach: { unreachable: new Set(made.chats.filter((_, index) => made.unreachable[index])), askedAt },
+      };
+    }
+    // Somebody else's page (or that of a lost answer) is ours only if a beat is acknowledged after it was read.
+    await line.holding?.publishNow({});
+    return { page, reach: await reachOf([page], ctx, deps) };
   };
   ctx.pipe(
     make(),
-    ({ page, made }) => ({ type: 'broadcast-page', tenure, n, page, made }),
-    (error) => ({ type: 'broadcast-failed', tenure, n, error }),
+    ({ page, reach }) => ({ type: 'broadcast-page', tenure, n, page, reach }),
+    (error) => ({ type: 'broadcast-failed', tenure, n, step: 'page', error }),
   );
 }
 
@@ -247,7 +281,7 @@ export function onBroadcastPage(
   state: State,
   n: number,
   page: StoredBroadcastPage,
-  made: AudiencePage | undefined,
+  reach: KnownReach,
   ctx: Ctx,
   deps: PoolDeps,
 ): void {
@@ -258,7 +292,7 @@ export function onBroadcastPage(
   run.nextK = page.k + 1;
   run.after = page.upTo;
   run.ended = page.upTo === null;
-  takeBroadcastPage(state, run, page, made, undefined, ctx, deps);
+  takeBroadcastPage(state, run, page, reach, undefined, ctx, deps);
   advanceBroadcasts(state, ctx, deps);
 }
 
@@ -274,21 +308,24 @@ function moveRow(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): voi
   const { tenure } = state;
   const { n, firstOpenK } = run;
   const ratePerSecond = rate(state, run, now);
-  const move = deps.broadcasts.move(
-    n,
-    { k: run.rowK },
-    {
-      k: firstOpenK,
-      sum: run.sum,
-      ratePerSecond,
-      ...(run.ended ? { total: run.people } : {}),
-      ...(done ? { state: 'done' as const, finishedAt: new Date(ctx.clock.wallNow()) } : {}),
-    },
-  );
+  const to = {
+    k: firstOpenK,
+    sum: run.sum,
+    ratePerSecond,
+    ...(run.ended ? { total: run.people } : {}),
+    ...(done ? { state: 'done' as const, finishedAt: new Date(ctx.clock.wallNow()) } : {}),
+  };
+  const from = { k: run.rowK };
+  const move = async () => {
+    if (await deps.broadcasts.move(n, from, to)) return { k: firstOpenK, done };
+    // An earlier move whose answer was lost had arrived: the next one starts from where the row is.
+    const row = await deps.broadcasts.row(n);
+    return { k: row?.k ?? firstOpenK, done: row === undefined || row.state === 'done' };
+  };
   ctx.pipe(
-    move,
-    (applied) => ({ type: 'broadcast-moved', tenure, n, k: firstOpenK, done, applied }),
-    (error) => ({ type: 'broadcast-failed', tenure, n, error }),
+    move(),
+    (moved) => ({ type: 'broadcast-moved', tenure, n, ...moved }),
+    (error) => ({ type: 'broadcast-failed', tenure, n, step: 'move', error }),
   );
 }
 
@@ -303,7 +340,7 @@ function rate(state: State, run: BroadcastRun, now: number): number {
   return Math.round(((settled - first.settled) * 10_000) / (now - first.at)) / 10;
 }
 
-/** The row was written; a done broadcast's page of the log is closed. A move that was refused had arrived before (its answer was lost). */
+/** The row is known to be at `k`; a done broadcast's page of the log is closed. */
 export function onBroadcastMoved(state: State, n: number, k: number, done: boolean, ctx: Ctx, deps: PoolDeps): void {
   const run = runOf(state, n);
   if (run === undefined) return;

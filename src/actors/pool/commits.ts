@@ -11,6 +11,8 @@ const COMMIT_RETRY_MS = 200;
 export function onItemEnded(state: State, message: Ended, ctx: Ctx, deps: PoolDeps): void {
   const { source, index, shard, chatId, key, end } = message;
   const place = placeKey(source, index);
+  // Said before everything was read again: the shard says it once more under the page's new handle.
+  if (state.ledger.page(source) === undefined) return;
   if (!state.ledger.settle(source, index, end)) {
     // A restarted shard reports a call that it took over: known already, and durable unless a commit is under way.
     if (!state.reported.has(place)) {
@@ -37,12 +39,13 @@ export function commitNext(state: State, ctx: Ctx, deps: PoolDeps): void {
   const nothing =
     !state.ledger.dirty &&
     state.deadLetters.length + state.unreachable.length + state.frozen.length + state.closed.length === 0;
-  if (line.commit !== undefined || nothing || line.holding?.grant === undefined) return;
+  // A grant of a later epoch is not this tenure's: what was read before it must not be written under it.
+  if (line.commit !== undefined || nothing || line.holding?.grant?.epoch !== state.epoch) return;
   const batch = state.ledger.take();
   const taken: TakenCommit = {
     batch,
     commit: {
-      epoch: line.holding.grant.epoch,
+      epoch: state.epoch,
       deadLetters: state.deadLetters,
       unreachable: state.unreachable,
       frozen: state.frozen,
@@ -67,7 +70,7 @@ export function writeCommit(state: State, taken: TakenCommit, since: number, ctx
     const marks = await deps.store.marks(commit.unreachable.map((mark) => mark.chatId));
     return marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId);
   });
-  deps.line.commit = { since, done: work.then(ignore, ignore) };
+  deps.line.commit = { tenure, since, done: work.then(ignore, ignore) };
   ctx.pipe(
     work,
     (unreachable) => ({ type: 'committed', tenure, taken, unreachable }),
@@ -87,6 +90,7 @@ export function onCommitted(
 ): void {
   const { line } = deps;
   line.commit = undefined;
+  for (const chatId of unreachable) state.marked.set(chatId, ctx.clock.now());
   const byShard = new Map<number, { source: number; index: number; chatId: number }[]>();
   let begun = false;
   for (const { source, index } of taken.batch.ends) {

@@ -11,6 +11,10 @@ export function restChats(chats: readonly number[], until: number, ctx: Ctx, dep
   }
 }
 
+/** True when a chat was marked as unreachable after that was asked of the store: what is fed from that answer must not call it once more. */
+export const markedSince = (state: State, chatId: number, askedAt: number): boolean =>
+  (state.marked.get(chatId) ?? Number.NEGATIVE_INFINITY) >= askedAt;
+
 /** An item to a chat that cannot be reached ends without a call. */
 export function settleUnreachable(state: State, source: number, index: number, at: number): void {
   state.ledger.settle(source, index, {

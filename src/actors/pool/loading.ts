@@ -3,7 +3,7 @@ import { headAt } from '../../delivery/packed.js';
 import type { AppendedPage } from '../../store/page-log.js';
 import { headCount, type PageHead } from '../../store/send-store.js';
 import { addRun } from './broadcasts.js';
-import { feed, restChats, restFrozen, settleUnreachable } from './feeding.js';
+import { feed, markedSince, restChats, restFrozen, settleUnreachable } from './feeding.js';
 import type { Ctx, LoadedPage, PoolDeps, State } from './state.js';
 
 /** Pages of the log read at once. */
@@ -13,12 +13,15 @@ const READ_RETRY_MS = 1_000;
 /** The first reads of a tenure: the tail, and which chats a 429 still freezes. */
 export function locate(state: State, ctx: Ctx, deps: PoolDeps): void {
   const { tenure } = state;
+  const { line, store } = deps;
   state.reading = true;
+  // A commit of an earlier tenure must have ended before its results are read; nobody else hears of its end.
+  const before = line.commit === undefined || line.commit.tenure === tenure ? undefined : line.commit;
   ctx.pipe(
-    // A commit that a pool before this one began must have ended before its results are read.
-    (deps.line.commit?.done ?? Promise.resolve()).then(() =>
-      Promise.all([deps.store.tail(), deps.store.frozenChats(ctx.clock.wallNow())]),
-    ),
+    (before?.done ?? Promise.resolve()).then(() => {
+      if (before !== undefined && line.commit === before) line.commit = undefined;
+      return Promise.all([store.tail(), store.frozenChats(ctx.clock.wallNow())]);
+    }),
     ([tail, frozen]) => ({ type: 'located', tenure, tail, frozen }),
     (error) => ({ type: 'read-failed', tenure, error }),
   );
@@ -44,10 +47,13 @@ export function readOn(state: State, ctx: Ctx, deps: PoolDeps): void {
         : store.pagesAfter(readTo, READ_PAGES);
   const begun = state.begunBefore;
   ctx.pipe(
-    pages.then(async (found) => ({
-      more: handed.length > 0 || found.length === READ_PAGES,
-      pages: await Promise.all(found.map((page) => complete(page, stage, begun, deps))),
-    })),
+    pages.then(async (found) => {
+      const askedAt = ctx.clock.now();
+      return {
+        more: handed.length > 0 || found.length === READ_PAGES,
+        pages: await Promise.all(found.map((page) => complete(page, stage, begun, askedAt, deps))),
+      };
+    }),
     (read) => ({ type: 'read', tenure, stage, ...read }),
     (error) => ({ type: 'read-failed', tenure, error }),
   );
@@ -73,10 +79,11 @@ async function complete(
   page: PageHead,
   stage: 'open' | 'tail',
   begun: ReadonlySet<string>,
+  askedAt: number,
   deps: PoolDeps,
 ): Promise<LoadedPage> {
   const { store, line } = deps;
-  if (!page.open || page.kind === 'broadcast') return { page, results: [], deadLetters: new Map(), marks: [] };
+  if (!page.open || page.kind === 'broadcast') return { page, results: [], deadLetters: new Map(), marks: [], askedAt };
   const chats = [
     ...new Set(Array.from({ length: headCount(page.heads) }, (_, index) => headAt(page.heads, index).chatId)),
   ];
@@ -88,7 +95,7 @@ async function complete(
     store.marks(chats),
     hasBegun ? line.fetchBodies(page.n) : undefined,
   ]);
-  return { page, results, deadLetters, marks, ...(bodies === undefined ? {} : { bodies }) };
+  return { page, results, deadLetters, marks, askedAt, ...(bodies === undefined ? {} : { bodies }) };
 }
 
 /** Takes read pages in: settled ones are closed, the rest goes to the shards. */
@@ -119,7 +126,7 @@ export function onReadFailed(state: State, error: unknown, ctx: Ctx, deps: PoolD
 
 function takePage(
   state: State,
-  { page, results, deadLetters, marks, bodies }: LoadedPage,
+  { page, results, deadLetters, marks, askedAt, bodies }: LoadedPage,
   ctx: Ctx,
   deps: PoolDeps,
 ): void {
@@ -148,7 +155,7 @@ function takePage(
     } else if (ended !== undefined) {
       state.ledger.settle(open.source, index, { state: ended, attempts: 1, messageId: 0, at });
       settled += 1;
-    } else if (byChat.get(head.chatId)?.unreachable === true) {
+    } else if (byChat.get(head.chatId)?.unreachable === true || markedSince(state, head.chatId, askedAt)) {
       settleUnreachable(state, open.source, index, at);
       settled += 1;
     } else {

@@ -3,7 +3,7 @@ import type { Lane, MessageClass } from '../../delivery/lanes.js';
 import type { ItemEnd, KnownResult, Ledger, LedgerBatch } from '../../delivery/ledger.js';
 import type { TallyCounts } from '../../delivery/packed.js';
 import type { RateThrottle } from '../../delivery/rate-throttle.js';
-import type { AudiencePage, BroadcastStore, StoredBroadcastPage } from '../../store/broadcast-store.js';
+import type { BroadcastStore, StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { LeaseGrant, LeaseKeeper } from '../../store/lease-keeper.js';
 import type { BodyRow, BroadcastBody, BroadcastRow } from '../../store/models.js';
 import type { AppendedPage } from '../../store/page-log.js';
@@ -61,6 +61,8 @@ export interface LoadedPage {
   readonly results: readonly KnownResult[];
   readonly deadLetters: ReadonlyMap<string, 'dead' | 'unknown'>;
   readonly marks: readonly ChatMark[];
+  /** When the marks were asked for (monotonic ms). */
+  readonly askedAt: number;
   /** Only of pages that an owner before had begun at-most-once calls of. */
   readonly bodies?: PageBodies;
 }
@@ -73,6 +75,13 @@ export interface LoadedBroadcast {
   readonly results: readonly KnownResult[];
   readonly deadLetters: ReadonlyMap<string, 'dead' | 'unknown'>;
   readonly bodies: PageBodies | undefined;
+  readonly reach: KnownReach;
+}
+
+/** Which people of broadcast pages could not be reached when that was asked for (monotonic ms). */
+export interface KnownReach {
+  readonly unreachable: ReadonlySet<number>;
+  readonly askedAt: number;
 }
 
 /** All that the pool receives. Reads and writes of an earlier tenure carry its number and are ignored. */
@@ -111,7 +120,7 @@ export type OwnMessage =
       readonly tenure: number;
       readonly n: number;
       readonly page: StoredBroadcastPage;
-      readonly made: AudiencePage | undefined;
+      readonly reach: KnownReach;
     }
   | {
       readonly type: 'broadcast-moved';
@@ -119,12 +128,20 @@ export type OwnMessage =
       readonly n: number;
       readonly k: number;
       readonly done: boolean;
-      readonly applied: boolean;
     }
-  | { readonly type: 'broadcast-failed'; readonly tenure: number; readonly n: number; readonly error: unknown }
+  | {
+      readonly type: 'broadcast-failed';
+      readonly tenure: number;
+      readonly n: number;
+      readonly step: BroadcastStep;
+      readonly error: unknown;
+    }
   | { readonly type: 'broadcast-reload'; readonly tenure: number; readonly n: number }
-  | { readonly type: 'broadcast-again'; readonly tenure: number; readonly n: number }
+  | { readonly type: 'broadcast-again'; readonly tenure: number; readonly n: number; readonly step: BroadcastStep }
   | { readonly type: 'drain-late' };
+
+/** What a run asks of the store: all that is known of it, the next page of its audience, a move of its row. */
+export type BroadcastStep = 'load' | 'page' | 'move';
 
 /** A commit under way with what it settles. */
 export interface TakenCommit {
@@ -137,6 +154,8 @@ export interface BroadcastRun {
   readonly n: number;
   readonly broadcast: BroadcastBody;
   phase: 'waiting' | 'loading' | 'running' | 'done';
+  /** Read, but an earlier broadcast is not yet: chains of a chat are fed in the order of acceptance. */
+  loaded: LoadedBroadcast | undefined;
   /** The first open page as the row in the store has it, and as memory has it. */
   rowK: number;
   firstOpenK: number;
@@ -159,9 +178,15 @@ export interface BroadcastRun {
 /** What the pool holds of its tenure; all of it can be read again from the store. */
 export interface State {
   tenure: number;
+  /** Of the lease that the tenure stands on. */
+  epoch: number;
   phase: 'standby' | 'loading' | 'running';
+  /** Calls of an earlier life are in the air: their chats are not known to be busy before everything is read, so no turns until then. */
+  inherits: boolean;
   readonly up: Set<number>;
   ledger: Ledger;
+  /** Chats whose mark as unreachable became durable, and when (monotonic ms): a read asked before that may not show it. */
+  readonly marked: Map<number, number>;
   /** All there was before the takeover is read. */
   caughtUp: boolean;
   throttle: RateThrottle | undefined;

@@ -10,6 +10,7 @@ const LOW_SHARE = 10;
  */
 export function offerTurns(state: State, ctx: Ctx, deps: PoolDeps): void {
   if (state.phase === 'standby' || state.turning.size > 0) return;
+  if (state.phase === 'loading' && state.inherits) return;
   const { line } = deps;
   const mask = state.lanes.reduce((all, lanes) => all | lanes, 0);
   const now = ctx.clock.now();

@@ -108,7 +108,7 @@ function startUpkeep(store: Store, options: EmbeddedStoreOptions): NodeJS.Timeou
  * the directory, PH_STORE_PORT_TAKEN when the port asked for is taken, PH_STORE_FORMAT when the files are of a newer version. */
 export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
   mkdirSync(options.dataDir, { recursive: true });
-  const lock = lockHost(options.dataDir);
+  const lock = await lockHost(options.dataDir);
   const sockets = new Set<Socket>();
   let store: Store;
   try {

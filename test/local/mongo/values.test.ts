@@ -143,7 +143,7 @@ t.test('keys are ordered as the values they stand for, in both directions and si
       }
       return compareValues(one[0], two[0]) === -compareValues(two[0], one[0]);
     }),
-    { numRuns: process.env['POSTHORN_TEST_LONG'] === undefined ? 3000 : 100_000 },
+    { numRuns: process.env.POSTHORN_TEST_LONG === undefined ? 3000 : 100_000 },
   );
   t.end();
 });
@@ -157,7 +157,7 @@ t.test('sums and products keep the types of the manual', (t) => {
     bytes[4] = result.type;
     bytes[5] = 0x76;
     result.bytes.copy(bytes, 7, result.start, result.end);
-    return [result.type, String(deserialize(bytes, { promoteValues: false })['v'])];
+    return [result.type, String(deserialize(bytes, { promoteValues: false }).v)];
   };
   t.strictSame(type(new Int32(2), new Int32(3), 'add'), [Type.int32, '5']);
   t.strictSame(type(new Int32(2147483647), new Int32(1), 'add'), [Type.int64, '2147483648']);

@@ -45,11 +45,8 @@ export function checkFields(command: Command, known: readonly string[], refused:
   for (const name of command.fields.keys()) {
     if (name === command.name || COMMON.has(name) || known.includes(name)) continue;
     if (name === 'txnNumber' || name === 'startTransaction' || name === 'autocommit') {
-      throw new StoreError(
-        20,
-        'IllegalOperation',
-        'the embedded store has no transactions and no retryable writes: it is a stand-alone server',
-      );
+      // Not the stand-alone server's code 20: drivers put a text of their own in place of that one.
+      throw notImplemented('transactions and retryable writes: it is a stand-alone server');
     }
     if (refused.includes(name)) throw notImplemented(`'${name}' of ${command.name}`);
     throw new StoreError(40415, 'Location40415', `BSON field '${command.name}.${name}' is an unknown field.`);

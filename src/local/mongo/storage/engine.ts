@@ -65,6 +65,7 @@ export function openEngine(options: EngineOptions): Engine {
   mkdirSync(options.directory, { recursive: true });
   const root: RootDatabase<Buffer, Buffer> = open({
     path: options.directory,
+    noSubdir: false, // else a dot in the directory's name would make it a file's
     encoding: 'binary',
     keyEncoding: 'binary',
     maxDbs: 8,

@@ -29,6 +29,7 @@ export interface HostLock {
 
 const BEAT_MS = 2000;
 const STALE_MS = 7000;
+const LOOK_MS = 250;
 
 function read(path: string): string {
   try {
@@ -76,18 +77,19 @@ function parseHolder(text: string): Holder | undefined {
   }
 }
 
-function beatAge(path: string): number {
+/** When the holder last touched its file, ms since 1970; −Infinity when it is gone. */
+function beatTime(path: string): number {
   try {
-    return Date.now() - statSync(path).mtimeMs;
+    return statSync(path).mtimeMs;
   } catch {
-    return Number.POSITIVE_INFINITY;
+    return Number.NEGATIVE_INFINITY;
   }
 }
 
 function isAlive(holder: Holder, me: Holder, path: string): boolean {
   if (holder.bootId !== me.bootId) return false;
   // A process of another container cannot be looked at: its beat counts.
-  if (holder.pidNamespace !== me.pidNamespace) return Math.abs(beatAge(path)) < STALE_MS;
+  if (holder.pidNamespace !== me.pidNamespace) return Math.abs(Date.now() - beatTime(path)) < STALE_MS;
   if (me.start !== '') {
     const found = processOf(holder.pid);
     return found !== undefined && found.start === holder.start && found.state !== 'Z' && found.state !== 'X';
@@ -131,37 +133,46 @@ function removeStale(path: string, judged: string): void {
   unlinkSync(aside);
 }
 
-/** Takes the lock of a directory for this process: a file that names its holder, void as soon as that process is dead (a killed one at once; one of another
- * container after 7 s without a beat). Throws PH_STORE_LOCKED naming the process that holds it. */
-export function lockHost(directory: string): HostLock {
+/** Takes the lock of a directory for this process: a file that names its holder, void as soon as that process is dead. A killed one is followed at once; one of
+ * another container cannot be looked at, so its lock is void after 7 s without a beat, which is waited for. Rejects with PH_STORE_LOCKED naming the
+ * process that holds it. */
+export async function lockHost(directory: string): Promise<HostLock> {
   mkdirSync(directory, { recursive: true });
   const path = join(directory, 'store.lock');
   const own = `${path}.${process.pid}.${randomUUID()}`;
   const me = self();
-  for (let tries = 0; !tryTake(path, own); tries++) {
+  const giveUpAt = performance.now() + STALE_MS + BEAT_MS;
+  let firstBeat: number | undefined;
+  while (!tryTake(path, own)) {
     const text = read(path);
     const holder = parseHolder(text);
-    if (text !== '' && holder !== undefined && (isAlive(holder, me, path) || tries > 50)) {
-      throw new StoreStartError(
-        'PH_STORE_LOCKED',
-        `the store in ${directory} is hosted by process ${holder.pid} already`,
-      );
-    }
-    if (text !== '') removeStale(path, text);
+    if (holder !== undefined && isAlive(holder, me, path)) {
+      const foreign = holder.bootId === me.bootId && holder.pidNamespace !== me.pidNamespace;
+      const beat = beatTime(path);
+      firstBeat ??= beat;
+      if (!foreign || beat !== firstBeat || performance.now() > giveUpAt) {
+        throw new StoreStartError(
+          'PH_STORE_LOCKED',
+          `the store in ${directory} is hosted by process ${holder.pid} already`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    } else removeStale(path, text);
   }
   const beat = setInterval(() => {
     try {
       const now = new Date();
       utimesSync(path, now, now);
     } catch {
-      // The disk may be full or the directory gone; the pid still tells.
+      // The directory may be gone; the pid still tells.
     }
   }, BEAT_MS);
   beat.unref();
   return {
     release() {
       clearInterval(beat);
-      if (parseHolder(read(path))?.pid === process.pid) unlinkSync(path);
+      const holder = parseHolder(read(path));
+      if (holder?.pid === me.pid && holder.start === me.start) unlinkSync(path);
     },
   };
 }

@@ -133,7 +133,8 @@ function explain(error: unknown): { exitCode: number; message: string } {
   if (cause instanceof StandInsMissing) return { exitCode: EXIT.unavailable, message };
   if (cause instanceof ListenError) return { exitCode: EXIT.failed, message };
   const code = (cause as { code?: unknown }).code;
-  if (code === 'PH_STORE_LOCKED' || code === 'PH_STORE_PORT_TAKEN') return { exitCode: EXIT.unavailable, message };
+  if (typeof code === 'string' && /^PH_(STORE|LOCAL_TELEGRAM)_(LOCKED|PORT_TAKEN)$/.test(code))
+    return { exitCode: EXIT.unavailable, message };
   if (code === 'PH_STORE_FORMAT') return { exitCode: EXIT.config, message };
   if (isConnectionError(cause)) return { exitCode: EXIT.unavailable, message: 'the store cannot be reached' };
   return { exitCode: EXIT.failed, message: `the start failed: ${message}` };

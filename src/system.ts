@@ -196,7 +196,7 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
     log_.onAppended((page) => waking.wake(page.bot));
     closers.push(
       async () => keeper.stop(),
-      () => waking.stop(),
+      async () => waking.stop(),
       () => receiver.destroy(),
     );
     const refused = (description: string) => {

@@ -197,7 +197,6 @@ function onFeed(state: State, feed: Feed, ctx: Ctx, deps: SenderDeps): State {
     const entry = deps.line.registry.get(keyOf(deps, { n, k }, index));
     if (entry !== undefined) takeOver(state, entry, source, index, ctx, deps);
   });
-  publishReady(state, ctx.clock.now(), deps);
   ctx.tell(deps.pool, { type: 'fed', shard: deps.shard, source });
   return announce(state, ctx, deps);
 }
@@ -490,6 +489,7 @@ function wants(state: State, now: number, deps: SenderDeps, stuck = false): numb
 function announce(state: State, ctx: Ctx, deps: SenderDeps): State {
   const now = ctx.clock.now();
   const mask = wants(state, now, deps);
+  publishReady(state, now, deps);
   if (mask !== state.announced) {
     state.announced = mask;
     ctx.tell(deps.pool, { type: 'wants', shard: deps.shard, lanes: mask });
@@ -506,10 +506,12 @@ function endTurn(state: State, ctx: Ctx, deps: SenderDeps, stuck: boolean): Stat
   return ripen(state, now, ctx);
 }
 
-/** The pool reads from here how many chats could go now, to feed broadcasts in time. */
+/** The pool reads from here how many chats could go now, to feed broadcasts in time: also those that only wait for their page or their begun entry. */
 function publishReady(state: State, now: number, deps: SenderDeps): void {
   state.boxes.readyLanes(now);
-  deps.line.ready[deps.shard] = state.boxes.ready;
+  let ready = state.boxes.ready + state.begun.size;
+  for (const held of state.loading.values()) ready += held.length;
+  deps.line.ready[deps.shard] = ready;
 }
 
 function ripen(state: State, now: number, ctx: Ctx): State {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { BroadcastView } from '../store/broadcasts.js';
 import { chosenBot } from './bot-choice.js';
 import { boundedText } from './bounded-text.js';
 import { checked } from './checked.js';
@@ -7,7 +8,7 @@ import { idempotencyOf } from './idempotency.js';
 import { listQuery } from './list-query.js';
 import { botId, content } from './message.js';
 import { Problem } from './problem.js';
-import type { BroadcastView, Page, Services } from './services.js';
+import type { Page, Services } from './services.js';
 import { tags } from './tags.js';
 
 const NAME = 'a text of 1–200 UTF-16 units';

@@ -1,25 +1,6 @@
 import type { Acceptance } from '../store/acceptance.js';
+import type { BroadcastView } from '../store/broadcasts.js';
 import type { ImportOptions, ImportResult, PeoplePage, PeopleQuery, PersonView } from '../store/people.js';
-
-/** The counts of a broadcast by state; `remaining` is `total` less the six ends. */
-export interface BroadcastView {
-  readonly id: string;
-  readonly name?: string;
-  readonly state: 'running' | 'paused' | 'cancelled' | 'done';
-  readonly total: number;
-  readonly sent: number;
-  readonly blocked: number;
-  readonly dead: number;
-  readonly unknown: number;
-  readonly cancelled: number;
-  readonly skipped: number;
-  readonly remaining: number;
-  readonly ratePerSecond: number;
-  readonly etaMs: number | null;
-  readonly createdAt: string;
-  readonly startedAt: string | null;
-  readonly finishedAt?: string;
-}
 
 /** A page of a list; `next` is the cursor of the page after it, absent on the last. */
 export interface Page<T> {

@@ -1,6 +1,7 @@
 import { getBroadcast } from '../api/broadcast.js';
 import { problemOf } from '../api/problem.js';
-import type { BroadcastView, ProcessView, Services } from '../api/services.js';
+import type { ProcessView, Services } from '../api/services.js';
+import type { BroadcastView } from '../store/broadcasts.js';
 import { type Show, span } from './progress.js';
 
 /** How often the figures are looked up, ms. */

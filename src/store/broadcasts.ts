@@ -5,7 +5,7 @@ import type { BroadcastRow, PageRow, ResultRow } from './models.js';
 import type { Store } from './store.js';
 
 /** A broadcast as the API shows it. `total` is an estimate until the audience is read to its end; times are ISO 8601 UTC. */
-export interface BroadcastFigures {
+export interface BroadcastView {
   readonly id: string;
   readonly name?: string;
   readonly state: 'running' | 'paused' | 'cancelled' | 'done';
@@ -27,7 +27,7 @@ export interface BroadcastFigures {
 const FIELDS = { bot: 1, n: 1, at: 1, broadcast: 1 } as const;
 
 /** One broadcast by its id; undefined when there is none. Rejects with the driver's error while the store is away. */
-export async function findBroadcast(store: Store, id: string): Promise<BroadcastFigures | undefined> {
+export async function findBroadcast(store: Store, id: string): Promise<BroadcastView | undefined> {
   const place = parseBroadcastId(id);
   if (place === undefined) return undefined;
   const page = (await store.models.Pages.collection.findOne(
@@ -41,7 +41,7 @@ export async function findBroadcast(store: Store, id: string): Promise<Broadcast
 export async function listBroadcasts(
   store: Store,
   query: { readonly bot?: string; readonly cursor?: string; readonly limit: number },
-): Promise<{ items: BroadcastFigures[]; next?: string }> {
+): Promise<{ items: BroadcastView[]; next?: string }> {
   const before = query.cursor === undefined ? undefined : parseBroadcastId(query.cursor);
   const bot =
     query.bot ?? before?.bot ?? (await store.models.Bots.collection.find({}).sort({ _id: 1 }).limit(1).next())?.bot;
@@ -59,7 +59,7 @@ export async function listBroadcasts(
   };
 }
 
-async function figures(store: Store, page: PageRow): Promise<BroadcastFigures> {
+async function figures(store: Store, page: PageRow): Promise<BroadcastView> {
   const { bot, n } = page;
   const audience = page.broadcast?.audience ?? { types: ['private'] };
   const { row, sum } = await settled(store, bot, n);

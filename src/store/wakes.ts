@@ -7,7 +7,7 @@ export interface Wakes {
   /** Tells the owner of `bot` in another process; not awaited, at most one per bot in 5 ms, the last one of a burst included. */
   wake(bot: string): void;
   onWake(listener: (bot: string) => void): () => void;
-  stop(): Promise<void>;
+  stop(): void;
 }
 
 const SPACING_MS = 5;
@@ -56,7 +56,7 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
       if (stopping.signal.aborted) done();
     });
 
-  const following = follow();
+  void follow();
 
   function insert(bot: string): void {
     last.set(bot, clock.now());
@@ -80,11 +80,11 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    async stop() {
+    stop() {
       stopping.abort();
       for (const timer of later.values()) clearTimeout(timer);
-      await cursor?.close().catch(() => undefined);
-      await following;
+      // Not awaited: the driver waits for the getMore in the air, up to AWAIT_MS. The store's closing cuts it.
+      cursor?.close().catch(() => undefined);
     },
   };
 }

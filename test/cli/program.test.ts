@@ -2,16 +2,18 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Problem } from '../../src/api/problem.js';
-import type { BroadcastView, Services } from '../../src/api/services.js';
+import type { Services } from '../../src/api/services.js';
 import { watchBroadcast } from '../../src/cli/broadcast-watch.js';
 import { nodeFinding, skewFinding } from '../../src/cli/commands/doctor.js';
 import { serverUrl } from '../../src/cli/commands/status.js';
 import { table } from '../../src/cli/io.js';
 import { nearest } from '../../src/cli/nearest.js';
-import { ROLES, runProgram } from '../../src/cli/program.js';
+import { runProgram } from '../../src/cli/program.js';
 import { bar, lines, span, withProgress } from '../../src/cli/progress.js';
 import { httpServer } from '../../src/http/server.js';
 import { silentLog } from '../../src/log.js';
+import { ROLES } from '../../src/roles.js';
+import type { BroadcastView } from '../../src/store/broadcasts.js';
 import { broadcastView, fakeServices } from '../support/fake-services.js';
 
 /** An Io that keeps what is written. */

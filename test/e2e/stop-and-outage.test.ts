@@ -1,10 +1,13 @@
+import { copyFile, cp, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { eventually } from '../support/eventually.js';
 import { type LocalTelegramControl, startLocalTelegramProcess } from '../support/local-telegram.js';
-import { API_KEY, posthornApi } from '../support/posthorn-api.js';
-import { type PosthornProcess, REPOSITORY, startProcess } from '../support/posthorn-process.js';
-import { broadcastDone, startServer } from '../support/posthorn-server.js';
+import { posthornApi } from '../support/posthorn-api.js';
+import { MAIN, type PosthornProcess, REPOSITORY, startProcess } from '../support/posthorn-process.js';
+import { broadcastDone, serverEnv, startServer } from '../support/posthorn-server.js';
 
 const IS_LONG = process.env.POSTHORN_TEST_LONG !== undefined;
 const CONCURRENCY = 16;
@@ -31,6 +34,17 @@ async function postUntilTheEnd(url: string, chatId: number, first: number): Prom
     }
     await sleep(10);
   }
+}
+
+/** What a clone is after a build, without its sources: so that `npm start` starts the build that the other tests run. */
+async function builtClone(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'posthorn-clone-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  await copyFile(join(REPOSITORY, 'package.json'), join(folder, 'package.json'));
+  await cp(join(REPOSITORY, 'scripts'), join(folder, 'scripts'), { recursive: true }); // by its real path it finds its root
+  await symlink(join(REPOSITORY, 'node_modules'), join(folder, 'node_modules'));
+  await symlink(dirname(MAIN), join(folder, 'dist'));
+  return folder;
 }
 
 t.test('kill -TERM under load, to the server and to npm start: exit 0 in time, nothing lost or repeated', async (t) => {
@@ -64,16 +78,8 @@ t.test('kill -TERM under load, to the server and to npm start: exit 0 in time, n
   const npm = startProcess(t, {
     command: ['npm', 'start'],
     args: [],
-    cwd: REPOSITORY,
-    env: {
-      HOME: dir,
-      DATA_DIR: `${dir}/data`,
-      PORT: '0',
-      API_KEY,
-      LOG_FORMAT: 'json',
-      NO_UPDATE_NOTIFIER: '1',
-      ...env,
-    },
+    cwd: await builtClone(t),
+    env: { HOME: dir, npm_config_update_notifier: 'false', ...serverEnv(dir), ...env },
   });
   const url = await npm.ready();
   await taken(telegram, people * 0.5);

@@ -1,4 +1,5 @@
-import type { BroadcastView, Services } from '../../src/api/services.js';
+import type { Services } from '../../src/api/services.js';
+import type { BroadcastView } from '../../src/store/broadcasts.js';
 import type { PersonRow } from '../../src/store/people.js';
 
 /** One call that reached a fake: its name and arguments. */

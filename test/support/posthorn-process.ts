@@ -30,8 +30,8 @@ export interface PosthornProcess {
   line(start: string): Promise<string>;
   /** Resolves at `posthorn ready` with the address of HTTP, '' without the web role. Rejects as `line` does. */
   ready(): Promise<string>;
-  /** The end of the process, however it comes. Rejects after a minute of waiting. */
-  ended(): Promise<Ended>;
+  /** The end of the process, however it comes. Rejects after `withinMs` of waiting, default a minute. */
+  ended(withinMs?: number): Promise<Ended>;
   readonly running: boolean;
   /** Sends the signal to the process alone and resolves with its end. */
   end(signal: NodeJS.Signals): Promise<Ended>;
@@ -142,7 +142,7 @@ export function startProcess(t: Test, options: ProcessOptions): PosthornProcess 
         .trim();
     return found(look, READY_MS, `line '${start}'`);
   }
-  const ended = () => found(() => end, END_MS, 'end');
+  const ended = (withinMs = END_MS) => found(() => end, withinMs, 'end');
 
   return {
     pid: child.pid ?? 0,

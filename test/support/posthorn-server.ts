@@ -13,12 +13,20 @@ export interface PosthornServer {
   readonly api: Promise<PosthornApi>;
 }
 
+/** What every server gets: its data directory, any free port, the key of the tests. */
+export const serverEnv = (dir: string): Readonly<Record<string, string>> => ({
+  DATA_DIR: join(dir, 'data'),
+  PORT: '0',
+  API_KEY,
+  LOG_FORMAT: 'json',
+});
+
 /** Starts a server; `env` beside what every one of them gets. */
 export function startServer(t: Test, dir: string, env: Readonly<Record<string, string>>): PosthornServer {
   const process = startProcess(t, {
     args: ['start'],
     cwd: dir,
-    env: { DATA_DIR: join(dir, 'data'), PORT: '0', API_KEY, LOG_FORMAT: 'json', ...env },
+    env: { ...serverEnv(dir), ...env },
   });
   const api = process.ready().then((url) => posthornApi(url));
   api.catch(() => undefined); // who kills a server before it is ready does not wait for it

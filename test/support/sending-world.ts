@@ -10,7 +10,7 @@ import type { Lane, MessageClass } from '../../src/delivery/lanes.js';
 import type { KnownResult, ResultWrite } from '../../src/delivery/ledger.js';
 import type { Answer } from '../../src/delivery/outcome.js';
 import type { Rates } from '../../src/delivery/pacing.js';
-import { CHUNK_ITEMS, emptyTally, headAt, packHeads, RESULT_BYTES, resultAt } from '../../src/delivery/packed.js';
+import { CHUNK_ITEMS, emptyTally, packHeads, RESULT_BYTES, resultAt } from '../../src/delivery/packed.js';
 import type { Log } from '../../src/log.js';
 import { silentLog } from '../../src/log.js';
 import type { BroadcastMove, BroadcastStore } from '../../src/store/broadcast-store.js';
@@ -89,8 +89,8 @@ export interface SendingWorld {
   /** Operations (by name) that fail before they are applied, and those that are applied and then fail. */
   away: RegExp | undefined;
   lose: RegExp | undefined;
-  /** Holds operations of that name up until the answer is called. */
-  hold(name: RegExp): () => void;
+  /** Holds operations of that name up (the first `times` of them; default all), before they are applied or after, until the answer is called. */
+  hold(name: RegExp, when?: 'before' | 'after', times?: number): () => void;
   process(options?: { concurrency?: number; rates?: Partial<Rates>; log?: Log }): Promise<SendingProcess>;
   /** A page of the log; told to the process in memory, by a wake, or to nobody. */
   append(drafts: readonly Draft[], how?: 'handed' | 'wake' | 'none'): string[];
@@ -162,7 +162,8 @@ export function sendingWorld(): SendingWorld {
   const frozen = new Map<number, number>();
   const broadcasts = new Map<number, BroadcastRow>();
   const processes: SendingProcess[] = [];
-  const holds: { name: RegExp; released: Promise<void> }[] = [];
+  const violations: string[] = [];
+  const holds: { name: RegExp; when: 'before' | 'after'; left: number; released: Promise<void> }[] = [];
   const listeners: { appended: ((page: AppendedPage) => void)[]; wake: (() => void)[] } = { appended: [], wake: [] };
   /** By text: place in the order of acceptance, chat, lane, and its id. */
   const accepted = new Map<string, { at: number; chatId: number; lane: string; id: string }>();
@@ -175,13 +176,22 @@ export function sendingWorld(): SendingWorld {
   async function operation<T>(by: SendingProcess, name: string, apply: () => T, ms = 0): Promise<T> {
     if (ms > 0) await wait(ms);
     else await settle(1);
-    for (const hold of holds) if (hold.name.test(name)) await hold.released;
+    await held('before', name);
     if (by.dead) return never();
     if (world.away?.test(name)) throw networkError();
     const answer = apply();
     events.push(name);
+    await held('after', name);
     if (world.lose?.test(name)) throw networkError();
     return answer;
+  }
+
+  async function held(when: 'before' | 'after', name: string): Promise<void> {
+    for (const hold of [...holds]) {
+      if (hold.when !== when || !hold.name.test(name) || hold.left <= 0) continue;
+      hold.left -= 1;
+      await hold.released;
+    }
   }
 
   const rowOf = (n: number, k: number) => results.get(`${n}/${k}`);
@@ -264,8 +274,7 @@ export function sendingWorld(): SendingWorld {
         await operation(by, 'commit letters', () => {
           for (const letter of commit.deadLetters)
             if (!deadLetters.has(letter.source)) deadLetters.set(letter.source, letter);
-          for (const mark of commit.unreachable)
-            if (!world.cameBack.has(mark.chatId)) unreachable.add(mark.chatId);
+          for (const mark of commit.unreachable) if (!world.cameBack.has(mark.chatId)) unreachable.add(mark.chatId);
           for (const { chatId, until } of commit.frozen) frozen.set(chatId, until);
         });
         await operation(
@@ -439,7 +448,7 @@ export function sendingWorld(): SendingWorld {
     if (earlier !== undefined && earlier.by === by && earlier.text !== text) {
       const before = accepted.get(earlier.text);
       if (before !== undefined && stateOf(before.id) === 'queued' && !again(earlier.answer)) {
-        throw new Error(`chat ${chatId} is called for ${text} before the end of ${earlier.text} is durable`);
+        violations.push(`chat ${chatId} is called for ${text} before the end of ${earlier.text} is durable`);
       }
     }
     calls.push(met);
@@ -480,10 +489,12 @@ export function sendingWorld(): SendingWorld {
     cameBack: new Set(),
     away: undefined,
     lose: undefined,
-    hold(name) {
+    hold(name, when = 'before', times = Number.POSITIVE_INFINITY) {
       let release = (): void => undefined;
       const hold = {
         name,
+        when,
+        left: times,
         released: new Promise<void>((resolve) => {
           release = resolve;
         }),
@@ -615,7 +626,8 @@ export function sendingWorld(): SendingWorld {
         accepted.set(text, { at: n * 1e6 + index, chatId: draft.chatId, lane: draft.lane ?? 'notify', id });
         return id;
       });
-      if (how === 'handed') for (const tell of listeners.appended) tell({ bot: BOT, n, kind: 'messages', heads, bodies });
+      if (how === 'handed')
+        for (const tell of listeners.appended) tell({ bot: BOT, n, kind: 'messages', heads, bodies });
       if (how === 'wake') for (const wake of listeners.wake) wake();
       return ids;
     },
@@ -651,12 +663,15 @@ export function sendingWorld(): SendingWorld {
       while (pages.some((page) => page.open)) {
         if (clock.now() >= end) {
           const open = pages.filter((page) => page.open).map((page) => page.n);
-          throw new Error(`not settled after ${limitMs} ms: pages ${open.join()}; last: ${events.slice(-12).join(' | ')}`);
+          throw new Error(
+            `not settled after ${limitMs} ms: pages ${open.join()}; last: ${events.slice(-12).join(' | ')}`,
+          );
         }
         await clock.advance(100);
       }
     },
     check({ repeats = 0, perSecond = 30 } = {}) {
+      if (violations.length > 0) throw new Error(violations[0]);
       checkRepeats(repeats);
       checkChats();
       checkRate(perSecond);
@@ -693,7 +708,7 @@ export function sendingWorld(): SendingWorld {
       const seen = new Set<string>();
       met.forEach((call, index) => {
         const before = met[index - 1];
-        if (before !== undefined && before.by === call.by && before.endedAt === undefined) {
+        if (before !== undefined && before.by === call.by && (before.endedAt ?? call.at + 1) > call.at) {
           throw new Error(`chat ${chatId} has two calls at once: ${before.text}, ${call.text}`);
         }
         if (seen.has(call.text)) return;
@@ -716,6 +731,3 @@ export function sendingWorld(): SendingWorld {
 
   return world;
 }
-
-/** The chat of an item of a page, for tests that look into pages. */
-export const chatAt = (heads: Buffer, index: number): number => headAt(heads, index).chatId;

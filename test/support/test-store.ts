@@ -26,7 +26,7 @@ export interface TestStore {
 
 /** Starts the store of a test file; `root` is tap's root test, whose end stops it. */
 export async function testStores(root: Pick<Test, 'teardown'>): Promise<TestStores> {
-  const given = process.env['MONGODB_URI'];
+  const given = process.env.MONGODB_URI;
   let base = given;
   if (base === undefined) {
     const dataDir = await mkdtemp(join(tmpdir(), 'store-'));

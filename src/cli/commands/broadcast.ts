@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createBroadcast, getBroadcast, listBroadcasts } from '../../api/broadcast.js';
-import type { BroadcastView } from '../../api/services.js';
+import type { BroadcastView } from '../../store/broadcasts.js';
 import { counts, figures, watchBroadcast } from '../broadcast-watch.js';
 import { CommandError, EXIT } from '../exit.js';
 import { note, say, sayJson, table } from '../io.js';

@@ -1,27 +1,50 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, readlinkSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Binary, type Document, MongoClient, MongoServerError } from 'mongodb';
 import t from 'tap';
+import ts from 'typescript';
 import { StoreStartError } from '../../../src/local/mongo/errors.js';
 import { type EmbeddedStore, startEmbeddedStore } from '../../../src/local/mongo/server.js';
 import { openStore } from '../../../src/local/mongo/store.js';
 
-const HOST_FILE = fileURLToPath(new URL('./store-host.ts', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** Turns the store and its host program into JavaScript once: a process that is started many times must not compile it each time. */
+function compileHost(into: string): string {
+  const sources = readdirSync(join(ROOT, 'src/local/mongo'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join('src/local/mongo', name));
+  for (const name of [...sources, 'test/local/mongo/store-host.ts']) {
+    const target = join(into, name.replace(/\.ts$/, '.js'));
+    mkdirSync(dirname(target), { recursive: true });
+    const { outputText } = ts.transpileModule(readFileSync(join(ROOT, name), 'utf8'), {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+    });
+    writeFileSync(target, outputText);
+  }
+  return join(into, 'test/local/mongo/store-host.js');
+}
 
 interface Host {
-  readonly child: ChildProcess;
   readonly port: number;
   kill(): Promise<void>;
 }
 
-function startHost(dataDir: string): Promise<Host> {
-  const child = spawn(process.execPath, [...process.execArgv, HOST_FILE, dataDir], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+function startHost(program: string, dataDir: string): Promise<Host> {
+  const child = spawn(process.execPath, [program, dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   return new Promise((resolve, reject) => {
     let text = '';
@@ -30,7 +53,6 @@ function startHost(dataDir: string): Promise<Host> {
       const port = /port (\d+)\n/.exec(text)?.[1];
       if (port === undefined) return;
       resolve({
-        child,
         port: Number(port),
         async kill() {
           child.kill('SIGKILL');
@@ -45,11 +67,13 @@ function startHost(dataDir: string): Promise<Host> {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 t.test('kill -9 of the host under 8 writing clients loses nothing that was acknowledged', async (t) => {
-  const dataDir = t.testdir();
+  const directory = t.testdir();
+  const program = compileHost(join(directory, 'program'));
+  const dataDir = join(directory, 'data');
   const rounds = process.env.POSTHORN_TEST_LONG === undefined ? 5 : 50;
   const inserted = new Set<string>();
   const counters = new Map<number, number>();
-  let host = await startHost(dataDir);
+  let host = await startHost(program, dataDir);
   t.teardown(() => host.kill());
   const { port } = host;
   const uri = `mongodb://127.0.0.1:${port}/posthorn`;
@@ -58,17 +82,19 @@ t.test('kill -9 of the host under 8 writing clients loses nothing that was ackno
       new MongoClient(uri, {
         writeConcern: { w: 'majority', journal: true },
         serverSelectionTimeoutMS: 20_000,
+        heartbeatFrequencyMS: 500,
+        minHeartbeatFrequencyMS: 50,
       }).connect(),
     ),
   );
   t.teardown(() => Promise.all(clients.map((client) => client.close())));
   await clients[0]?.db().collection('rows').createIndex({ writer: 1, n: 1 }, { unique: true });
-  let stopped = false;
+  const state = { stopped: false };
   let unacknowledged = 0;
   const writers = clients.map(async (client, writer) => {
-    const rows = client.db().collection<Document>('rows');
+    const rows = client.db().collection<{ _id: string; writer: number; n: number; text: string }>('rows');
     const sums = client.db().collection<Document>('sums');
-    for (let n = 0; !stopped; n++) {
+    for (let n = 0; !state.stopped; n++) {
       try {
         await rows.insertMany(
           [0, 1, 2].map((part) => ({
@@ -93,12 +119,12 @@ t.test('kill -9 of the host under 8 writing clients loses nothing that was ackno
     while (inserted.size < before + 60 && performance.now() < until) await pause(5);
     await pause((round * 37) % 50);
     await host.kill();
-    host = await startHost(dataDir);
+    host = await startHost(program, dataDir);
     t.equal(host.port, port, 'the port is used again');
   }
   const before = inserted.size;
   while (inserted.size < before + 30) await pause(5);
-  stopped = true;
+  state.stopped = true;
   await Promise.all(writers);
   t.ok(unacknowledged > 0, 'writes were cut off');
 
@@ -113,12 +139,15 @@ t.test('kill -9 of the host under 8 writing clients loses nothing that was ackno
   t.equal(await rows?.estimatedDocumentCount(), found.length, 'the count agrees');
   for (let writer = 0; writer < 8; writer++) {
     const byIndex = await rows?.find({ writer }).hint('writer_1_n_1').toArray();
-    t.equal(byIndex?.length, found.filter((one) => one['writer'] === writer).length, 'index and documents agree');
+    t.equal(byIndex?.length, found.filter((one) => one.writer === writer).length, 'index and documents agree');
     const sum = await clients[0]
       ?.db()
       .collection<Document>('sums')
       .findOne({ _id: writer as never });
-    t.ok(sum?.['n'] === sum?.['twin'] && sum?.['n'] >= (counters.get(writer) ?? 0), 'no half of a write, no older one');
+    t.ok(
+      sum !== null && sum?.twin === sum?.n && sum?.n >= (counters.get(writer) ?? 0),
+      'no half of a write, no older one',
+    );
   }
 });
 

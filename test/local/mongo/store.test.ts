@@ -60,10 +60,10 @@ t.test('what is written comes back with its types', async (t) => {
   t.match(await things.insertOne({ ...document, _id: 'x' } as Document), { acknowledged: true, insertedId: 'x' });
   await things.updateOne({ _id: 'x' } as Document, { $set: { added: true } });
   const raw = await things.findOne({ long: document.long }, { promoteValues: false });
-  t.equal(raw?.['double']?._bsontype, 'Double');
-  t.equal(raw?.['int']?._bsontype, 'Int32');
-  t.equal(String(raw?.['decimal']), '1.10');
-  t.equal((await things.findOne({ _id: 'x' } as Document))?.['added'], true);
+  t.equal(raw?.double?._bsontype, 'Double');
+  t.equal(raw?.int?._bsontype, 'Int32');
+  t.equal(String(raw?.decimal), '1.10');
+  t.equal((await things.findOne({ _id: 'x' } as Document))?.added, true);
   t.strictSame(await things.findOne({}, { projection: { _id: 0, list: 1 } }), { list: [1, 'two', { three: null }] });
 });
 
@@ -77,8 +77,8 @@ t.test('fencing: an upsert that a range keeps from matching is a duplicate key',
   await write(3, 3);
   const error = await failure(write(2, 0));
   t.equal(error.code, 11000);
-  t.strictSame(error['keyPattern'], { bot: 1, n: 1, k: 1 });
-  t.strictSame(error['keyValue'], { bot: 7, n: 1, k: 0 });
+  t.strictSame(error.keyPattern, { bot: 1, n: 1, k: 1 });
+  t.strictSame(error.keyValue, { bot: 7, n: 1, k: 0 });
   t.strictSame(await results.findOne({}, { projection: { _id: 0 } }), { bot: 7, n: 1, k: 0, epoch: 3, left: 3 });
   const bulk = await failure(
     results.bulkWrite(
@@ -110,7 +110,7 @@ t.test('fencing: an upsert that a range keeps from matching is a duplicate key',
   );
   t.equal(bulk.code, 11000);
   t.match((bulk as unknown as { writeErrors: Document[] }).writeErrors, [{ index: 1, code: 11000 }]);
-  t.equal((await results.findOne({ n: 2 }))?.['epoch'], 3, 'a later update of the command sees an earlier one');
+  t.equal((await results.findOne({ n: 2 }))?.epoch, 3, 'a later update of the command sees an earlier one');
 });
 
 t.test('leases: findOneAndUpdate moves an epoch by compare-and-set', async (t) => {
@@ -210,8 +210,8 @@ const plan = async (things: Collection<Document>, filter: Document, sort?: Docum
     .limit(500)
     .explain();
   return {
-    text: JSON.stringify(explained['queryPlanner'].winningPlan),
-    examined: explained['executionStats'].totalDocsExamined as number,
+    text: JSON.stringify(explained.queryPlanner.winningPlan),
+    examined: explained.executionStats.totalDocsExamined as number,
   };
 };
 
@@ -277,11 +277,8 @@ t.test('the unique index on the keys of pages: multikey and partial', async (t) 
     { bot: 2, n: 1, keys: ['d:a'] },
   ]);
   const again = await failure(pages.insertOne({ bot: 1, n: 4, keys: ['d:c', 'd:b'] }));
-  t.strictSame(
-    [again.code, again['keyPattern'], again['keyValue']],
-    [11000, { bot: 1, keys: 1 }, { bot: 1, keys: 'd:b' }],
-  );
-  t.strictSame((await failure(pages.insertOne({ bot: 1, n: 3, keys: ['d:z'] })))['keyPattern'], { bot: 1, n: 1 });
+  t.strictSame([again.code, again.keyPattern, again.keyValue], [11000, { bot: 1, keys: 1 }, { bot: 1, keys: 'd:b' }]);
+  t.strictSame((await failure(pages.insertOne({ bot: 1, n: 3, keys: ['d:z'] }))).keyPattern, { bot: 1, n: 1 });
   await pages.insertOne({ bot: 1, n: 4, keys: ['d:c'] });
   t.match((await plan(pages, { bot: 1, keys: 'd:b' })).text, /"bot_1_keys_1"/);
   t.equal(

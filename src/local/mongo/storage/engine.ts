@@ -72,6 +72,8 @@ export function openEngine(options: EngineOptions): Engine {
     mapSize: Math.ceil(options.maxBytes * PAGE_FACTOR) + 512 * 1024 * 1024,
     // A commit settles when it is flushed, and becomes visible no sooner: no reader sees what a power cut could take back.
     overlappingSync: false,
+    // With it lmdb makes a promise of its own for each turn that nobody can hold: a commit that fails would end the process.
+    eventTurnBatching: false,
   });
   const table = (name: string): Table => root.openDB(name, { encoding: 'binary', keyEncoding: 'binary' });
   const docs = table('docs');
@@ -90,8 +92,12 @@ export function openEngine(options: EngineOptions): Engine {
   }
 
   function freeDisk(): { free: number; reserve: number } {
-    const disk = statfsSync(options.directory);
-    return { free: disk.bavail * disk.bsize, reserve: Math.min(RESERVE_BYTES, (disk.blocks * disk.bsize) / 8) };
+    try {
+      const disk = statfsSync(options.directory);
+      return { free: disk.bavail * disk.bsize, reserve: Math.min(RESERVE_BYTES, (disk.blocks * disk.bsize) / 8) };
+    } catch {
+      return { free: Number.POSITIVE_INFINITY, reserve: 0 }; // not told: the commit itself will say
+    }
   }
 
   function checkRoom(): void {

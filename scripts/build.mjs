@@ -1,7 +1,7 @@
 // Builds dist/ from src/ with plain tsc.
 //   (none)          build
 //   --if-needed     build only when a source is newer than the last build, or there is none
-//   --if-possible   for npm's prepare: without TypeScript keep the dist that is there, and say what to run when there is none
+//   --if-possible   for npm's prepare: as --if-needed, and without TypeScript keep the dist that is there, or say what to run when there is none
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -4,21 +4,27 @@ import { type ActorSpec, assertNever } from './runtime.js';
 
 type OwnMessage = { readonly type: 'lost'; readonly error: Error };
 
-/** The actor `http`. `listening` is told the port each time it listens. A listener that cannot be had is a failed start with its ListenError. */
+/**
+ * The actor `http`. `listening` is told the port each time it listens: of port 0 the one it had first, so that a restart keeps the address.
+ * A listener that cannot be had is a failed start with its ListenError.
+ */
 export function httpActor(
   deps: Omit<HttpDeps, 'onLost'>,
   listening: (port: number) => void,
 ): ActorSpec<{ readonly server: HttpServer }, OwnMessage> {
+  let { port } = deps;
   return {
     name: 'http',
     async init(ctx) {
       const server = httpServer({
         ...deps,
+        port,
         onLost: (error) => {
           ctx.tell(ctx.self, { type: 'lost', error });
         },
       });
-      listening((await server.listen()).port);
+      ({ port } = await server.listen());
+      listening(port);
       return { server };
     },
     receive(_state, message) {

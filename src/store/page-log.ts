@@ -298,13 +298,20 @@ function sizeOf(request: AppendRequest): number {
   return bytes;
 }
 
-/** Takes the requests that may share the next page; a broadcast and a large request travel alone. */
+/** Takes the requests that may share the next page; a broadcast and a large request travel alone. Of one Idempotency-Key with two bodies the second waits: which holds, the log says. */
 function takeBatch(queue: Queue): Waiting[] {
+  const hashes = new Map<string, string>();
   let messages = 0;
   let bytes = 0;
   let count = 0;
   for (const waiting of queue.waiting) {
-    const alone = waiting.request.broadcast !== undefined;
+    const { broadcast, idempotency } = waiting.request;
+    const alone = broadcast !== undefined;
+    if (idempotency !== undefined) {
+      const hash = hashes.get(idempotency.key) ?? idempotency.bodyHash;
+      if (hash !== idempotency.bodyHash) break;
+      hashes.set(idempotency.key, hash);
+    }
     messages += waiting.request.heads.length;
     bytes += waiting.bytes;
     if (count > 0 && (alone || messages > SHARED_MESSAGES || bytes > SHARED_BYTES)) break;
@@ -324,7 +331,6 @@ function settleEqualRequests(drafts: readonly Draft[]): Draft[] {
     const earlier = key === undefined ? undefined : first.get(key);
     if (key !== undefined && earlier === undefined) first.set(key, draft);
     if (earlier === undefined) left.push(draft);
-    else if (earlier.waiting.request.idempotency?.bodyHash !== idempotency?.bodyHash) draft.waiting.reject(conflict());
     else chain(earlier.waiting, draft.waiting);
   }
   return left;

@@ -283,9 +283,9 @@ t.test('ends of a call', async (t) => {
 
   await t.test('an outage of the bot: it pauses, probes, and goes on; nothing is dead', async (t) => {
     const world = worldOf(t);
-    let down = true;
-    world.plan = () => (down ? { answer: unsent(), afterMs: 5 } : undefined);
-    world.getMe = () => (down ? unsent() : ok());
+    const telegram = { down: true as boolean };
+    world.plan = () => (telegram.down ? { answer: unsent(), afterMs: 5 } : undefined);
+    world.getMe = () => (telegram.down ? unsent() : ok());
     const process = await world.process({ concurrency: 8 });
     const ids = world.append(
       chats(50).map((chat) => one(chat)),
@@ -297,7 +297,7 @@ t.test('ends of a call', async (t) => {
     t.ok(tried <= 16, `few calls meet a bot that is down: ${tried}`);
     t.ok(world.probes >= 4 && world.probes <= 8, `probes back off: ${world.probes}`);
     t.match(process.reports.at(-1), { outage: /\w/ });
-    down = false;
+    telegram.down = false;
     await world.finish(120_000);
     t.same(new Set(world.states(ids)), new Set(['sent']));
     t.equal(world.deadLetters.size, 0);
@@ -307,9 +307,9 @@ t.test('ends of a call', async (t) => {
 
   await t.test('401 pauses the bot and is asked each minute', async (t) => {
     const world = worldOf(t);
-    let revoked = true;
-    world.plan = () => (revoked ? { answer: refusal(401, 'Unauthorized') } : undefined);
-    world.getMe = () => (revoked ? refusal(401, 'Unauthorized') : ok());
+    const token = { revoked: true as boolean };
+    world.plan = () => (token.revoked ? { answer: refusal(401, 'Unauthorized') } : undefined);
+    world.getMe = () => (token.revoked ? refusal(401, 'Unauthorized') : ok());
     const process = await world.process();
     const ids = world.append(
       chats(10).map((chat) => one(chat)),
@@ -318,7 +318,7 @@ t.test('ends of a call', async (t) => {
     await process.take();
     await world.clock.advance(200_000);
     t.ok(world.probes >= 2 && world.probes <= 5, `${world.probes} probes`);
-    revoked = false;
+    token.revoked = false;
     await world.finish(200_000);
     t.same(new Set(world.states(ids)), new Set(['sent']));
     t.equal(world.deadLetters.size, 0);
@@ -901,11 +901,11 @@ async function chaos(world: SendingWorld, seed: number): Promise<void> {
   const ids: string[] = [];
   const classes = new Map<string, string>();
   const runs: { n: number; people: number; klass: string }[] = [];
-  let calm = false;
+  const weather = { calm: false as boolean };
   world.plan = (chatId) => {
     const afterMs = 5 + below(chance(0.1) ? 3_000 : 200);
     if (chatId % 11 === 0) return { afterMs, answer: blocked() };
-    if (calm || chance(0.9)) return { afterMs };
+    if (weather.calm || chance(0.9)) return { afterMs };
     const ends = [
       limited(1 + below(4)),
       lost(),
@@ -929,7 +929,7 @@ async function chaos(world: SendingWorld, seed: number): Promise<void> {
       }),
     );
     const made = world.append(drafts, (['handed', 'wake', 'none'] as const)[below(3)] ?? 'none');
-    made.forEach((id, index) => classes.set(id, drafts[index]?.class ?? ''));
+    for (const [index, id] of made.entries()) classes.set(id, drafts[index]?.class ?? '');
     ids.push(...made);
   };
   let process = await world.process({ concurrency });
@@ -960,7 +960,7 @@ async function chaos(world: SendingWorld, seed: number): Promise<void> {
   world.away = undefined;
   world.lose = undefined;
   process.mayCall = true;
-  calm = true;
+  weather.calm = true;
   if (process.line.holding?.grant === undefined) await process.take();
   await world.finish(600_000);
   await world.clock.advance(5_000);

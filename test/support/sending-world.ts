@@ -31,6 +31,8 @@ export interface MetCall {
   readonly text: string;
   readonly at: number;
   readonly by: SendingProcess;
+  /** Of the lease at its start. */
+  readonly epoch: number;
   endedAt: number | undefined;
   answer: Answer | undefined;
 }
@@ -444,8 +446,16 @@ export function sendingWorld(): SendingWorld {
   function callOf(by: SendingProcess, flights: Set<(answer: Answer) => void>, chatId: number, given: string) {
     const text = textOf(chatId, given);
     const earlier = calls.filter((call) => call.chatId === chatId).at(-1);
-    const met: MetCall = { chatId, text, at: clock.now(), by, endedAt: undefined, answer: undefined };
-    if (earlier !== undefined && earlier.by === by && earlier.text !== text) {
+    const met: MetCall = {
+      chatId,
+      text,
+      at: clock.now(),
+      by,
+      epoch: world.lease.epoch,
+      endedAt: undefined,
+      answer: undefined,
+    };
+    if (earlier !== undefined && earlier.epoch === met.epoch && earlier.text !== text) {
       const before = accepted.get(earlier.text);
       if (before !== undefined && stateOf(before.id) === 'queued' && !again(earlier.answer)) {
         violations.push(`chat ${chatId} is called for ${text} before the end of ${earlier.text} is durable`);
@@ -708,7 +718,7 @@ export function sendingWorld(): SendingWorld {
       const seen = new Set<string>();
       met.forEach((call, index) => {
         const before = met[index - 1];
-        if (before !== undefined && before.by === call.by && (before.endedAt ?? call.at + 1) > call.at) {
+        if (before !== undefined && before.epoch === call.epoch && (before.endedAt ?? call.at + 1) > call.at) {
           throw new Error(`chat ${chatId} has two calls at once: ${before.text}, ${call.text}`);
         }
         if (seen.has(call.text)) return;

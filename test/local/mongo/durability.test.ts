@@ -20,6 +20,7 @@ import { StoreStartError } from '../../../src/local/mongo/errors.js';
 import { type EmbeddedStore, startEmbeddedStore } from '../../../src/local/mongo/server.js';
 import { openStore } from '../../../src/local/mongo/store.js';
 
+const [MOUNT, UNMOUNT] = ['mount', 'umount'] as const;
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** Turns the store and its host program into JavaScript once: a process that is started many times must not compile it each time. */
@@ -27,7 +28,7 @@ function compileHost(into: string): string {
   const sources = readdirSync(join(ROOT, 'src/local/mongo'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => join('src/local/mongo', name));
-  for (const name of [...sources, 'test/local/mongo/store-host.ts']) {
+  for (const name of sources) {
     const target = join(into, name.replace(/\.ts$/, '.js'));
     mkdirSync(dirname(target), { recursive: true });
     const { outputText } = ts.transpileModule(readFileSync(join(ROOT, name), 'utf8'), {
@@ -35,7 +36,14 @@ function compileHost(into: string): string {
     });
     writeFileSync(target, outputText);
   }
-  return join(into, 'test/local/mongo/store-host.js');
+  const program = join(into, 'host.js');
+  writeFileSync(
+    program,
+    `import { startEmbeddedStore } from './src/local/mongo/server.js';
+const store = await startEmbeddedStore({ dataDir: process.argv[2] });
+process.stdout.write('port ' + store.port + '\\n');`,
+  );
+  return program;
 }
 
 interface Host {
@@ -284,14 +292,14 @@ t.test('a full disk refuses writes, loses nothing, and with room writes go on', 
   const mount = mkdtempSync(join(tmpdir(), 'posthorn-full-'));
   t.teardown(() => rmSync(mount, { recursive: true, force: true }));
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', mount], { stdio: 'pipe' });
+    execFileSync(MOUNT, ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', mount], { stdio: 'pipe' });
   } catch (error) {
     t.pass(
       `SKIPPED: a small tmpfs cannot be mounted here: ${String((error as { stderr?: Buffer }).stderr ?? error).trim()}`,
     );
     return;
   }
-  t.teardown(() => execFileSync('umount', ['-l', mount]));
+  t.teardown(() => execFileSync(UNMOUNT, ['-l', mount]));
   const store = await startEmbeddedStore({ dataDir: mount });
   const client = await new MongoClient(store.uri).connect();
   const things = client.db().collection('things');
@@ -332,7 +340,7 @@ t.test('a full disk refuses writes, loses nothing, and with room writes go on', 
   t.equal(seen, 14031);
   t.equal(await things.countDocuments(), kept.length, 'what was refused is not there, what was accepted is');
   for (let i = 0; i < 50; i++) rmSync(join(mount, `filler-${i}`), { force: true });
-  execFileSync('mount', ['-o', 'remount,size=64m', mount]);
+  execFileSync(MOUNT, ['-o', 'remount,size=64m', mount]);
   let accepted: unknown = 1;
   for (let i = 0; i < 50 && accepted !== undefined; i++) {
     await pause(50);

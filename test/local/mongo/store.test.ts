@@ -152,7 +152,15 @@ t.test('upserts take over what the filter demands', async (t) => {
     { $set: { z: 1 }, $setOnInsert: { y: 2 } },
     { upsert: true },
   );
-  t.strictSame(await things.findOne({}, { projection: { _id: 0 } }), { a: 1, b: { c: 2 }, d: 3, e: 4, y: 2, z: 1 });
+  t.strictSame(await things.findOne({}, { projection: { _id: 0 } }), {
+    a: 1,
+    b: { c: 2 },
+    d: 3,
+    e: 4,
+    g: 1,
+    y: 2,
+    z: 1,
+  });
   t.equal(
     (await things.updateOne({ _id: 5 } as unknown as Document, { $inc: { n: 1 } }, { upsert: true }))
       .upsertedId as unknown,
@@ -359,8 +367,14 @@ t.test('an index never changes an answer', async () => {
             .sort(order as Record<string, 1>)
             .limit(3)
             .toArray();
-          if (first.length !== plain.length)
-            throw new Error(`${JSON.stringify({ where, order })}: ${first.length} instead of ${plain.length}`);
+          const scalars = Object.keys(order).every((key) => key === 'b' || key === 'c');
+          const shown = (rows: Document[]): string =>
+            JSON.stringify(
+              rows.map((row) => (scalars ? Object.keys(order).map((key) => (row[key] ?? null) as unknown) : 1)),
+            );
+          if (shown(first) !== shown(plain)) {
+            throw new Error(`${JSON.stringify({ where, order })}: ${shown(first)} instead of ${shown(plain)}`);
+          }
         }
         await things.drop();
       },

@@ -34,11 +34,6 @@ export function double(value: number): RawValue {
   return whole(Type.double, bytes);
 }
 
-/** A boolean. Never throws. */
-export function bool(value: boolean): RawValue {
-  return whole(Type.bool, Buffer.from([value ? 1 : 0]));
-}
-
 /** A string. Never throws. */
 export function string(value: string): RawValue {
   const length = Buffer.byteLength(value);

@@ -19,15 +19,15 @@ export interface BsonWriter {
   finish(): Buffer;
 }
 
-/** A writer with its outermost document begun. `capacity` in bytes is what it first takes. Never throws. */
-export function bsonWriter(capacity = 256): BsonWriter {
-  let buffer = Buffer.allocUnsafe(capacity);
+/** A writer with its outermost document begun. `capacity` in bytes is what it first takes, by `allocate`. Never throws. */
+export function bsonWriter(capacity = 256, allocate: (bytes: number) => Buffer = Buffer.allocUnsafe): BsonWriter {
+  let buffer = allocate(capacity);
   let at = 4;
   const open: number[] = [0];
 
   function room(bytes: number): void {
     if (at + bytes <= buffer.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(buffer.length * 2, at + bytes));
+    const grown = allocate(Math.max(buffer.length * 2, at + bytes));
     buffer.copy(grown, 0, 0, at);
     buffer = grown;
   }

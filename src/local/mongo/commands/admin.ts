@@ -180,7 +180,7 @@ export const explain: Handler = async (store, command) => {
   const query = explained(inner, store);
   const plan: Plan =
     collection === undefined
-      ? { index: undefined, intervals: [], reverse: false, sorted: true, repeats: false }
+      ? { index: undefined, intervals: [], reverse: false, exact: false, sorted: true, repeats: false }
       : planQuery(collection, query.filter, query.sort, query.hint);
   const verbosity = command.fields.get('verbosity');
   const only =

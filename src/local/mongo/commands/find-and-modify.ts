@@ -1,4 +1,5 @@
-import { elements, findField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
+import { bytesOf, elements, findField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
+import { resetScratch } from '../bson/scratch.js';
 import { flagOf, NULL } from '../bson/values.js';
 import { failedToParse, notImplemented } from '../errors.js';
 import { compileFilter } from '../query/filter.js';
@@ -109,7 +110,10 @@ export const findAndModify: Handler = async (store, command) => {
         store.records.remove(collection, found.record, found.document);
         outcome.value = found.document;
       } else {
-        const next = updateRecord(store, collection, found.record, found.document, update) ?? found.document;
+        resetScratch();
+        const changed = updateRecord(store, collection, found.record, found.document, update);
+        // The new document lies in scratch bytes, and is answered with after the commit.
+        const next = changed === undefined ? found.document : rawDocument(Buffer.from(bytesOf(changed)));
         outcome.value = returnsNew ? next : found.document;
         outcome.existed = true;
       }

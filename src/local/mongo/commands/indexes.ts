@@ -167,6 +167,7 @@ async function build(store: Store, namespace: string, specs: readonly RawValue[]
           index: undefined,
           intervals: [],
           reverse: false,
+          exact: false,
           sorted: true,
           repeats: false,
         });

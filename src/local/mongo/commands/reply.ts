@@ -1,12 +1,6 @@
-import { type Document, Long, serialize } from 'bson';
 import { type RawValue, Type } from '../bson/raw-value.js';
 import { bsonWriter } from '../bson/writer.js';
 import { StoreError } from '../errors.js';
-
-/** An answer of plain fields; `ok: 1` is added. Never throws on plain values. */
-export function okReply(fields: Document = {}): Buffer {
-  return Buffer.from(serialize({ ...fields, ok: 1 }));
-}
 
 /** The answer that begins or goes on with a cursor; id 0 is an exhausted one. Never throws. */
 export function cursorReply(
@@ -84,9 +78,4 @@ export function mixedReply(fields: Readonly<Record<string, unknown>>): Buffer {
 /** The answer of a command that failed. Never throws. */
 export function errorReply(error: unknown): Buffer {
   return mixedDocument({ ok: 0, ...errorFields(error) }).bytes;
-}
-
-/** A 64-bit integer for plain answers. Never throws. */
-export function long(value: number): Long {
-  return Long.fromNumber(value);
 }

@@ -1,4 +1,5 @@
 import { elements, field, fields, findField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
+import { resetScratch, scratch } from '../bson/scratch.js';
 import { flagOf, integerOf, newObjectId } from '../bson/values.js';
 import { bsonWriter } from '../bson/writer.js';
 import { failedToParse, notImplemented, StoreError } from '../errors.js';
@@ -43,8 +44,10 @@ function statementsStep(statements: readonly (() => Statement)[], tally: Tally, 
   return (outOfTime) => {
     while (at < statements.length) {
       try {
-        current ??= (statements[at] as () => Statement)();
-        if (!current(outOfTime)) return false;
+        resetScratch();
+        const statement: Statement = current ?? (statements[at] as () => Statement)();
+        current = statement;
+        if (!statement(outOfTime)) return false;
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
         tally.errors.push({ index: at, ...errorFields(error) });
@@ -214,6 +217,7 @@ function updateStatement(store: Store, command: Command, source: RawValue, index
         store.catalog,
         collection,
         planQuery(collection, filter, [], hintOf(field(source, 'hint'), collection)),
+        scratch,
       );
       for (;;) {
         const found = nextMatch(scan, filter, outOfTime);
@@ -225,6 +229,7 @@ function updateStatement(store: Store, command: Command, source: RawValue, index
         tally.n++;
         if (!multi) return true;
         changed.add(found.record);
+        resetScratch();
         if (outOfTime()) return false;
       }
     }

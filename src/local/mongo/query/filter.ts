@@ -25,7 +25,7 @@ export interface Condition {
 /** A compiled filter. */
 export interface Filter {
   matches(document: RawValue): boolean;
-  /** What all of it demands together: of the top level and of nested $and. */
+  /** What all of it demands together: of the top level and of nested $and, or an $or of one. */
   readonly conditions: readonly Condition[];
   /** Every path that is asked for, also below $or. */
   readonly paths: ReadonlySet<string>;
@@ -178,7 +178,9 @@ function logicalTest(name: string, operand: RawValue, context: Context): Test {
   if (operand.type !== Type.array) throw badValue(`${name} must be an array`);
   const parts = elements(operand);
   if (parts.length === 0) throw badValue(`${name} argument must be a non-empty array`);
-  const inner = name === '$and' ? context : { conditions: undefined, paths: context.paths };
+  // An $or of one is that one, also for what an upsert takes over.
+  const demanded = name === '$and' || (name === '$or' && parts.length === 1);
+  const inner = demanded ? context : { conditions: undefined, paths: context.paths };
   const tests = parts.map((part) => {
     if (part.type !== Type.object) throw badValue(`${name} argument's entries must be objects`);
     return all(documentTests(part, inner));

@@ -31,7 +31,7 @@ function extreme(expression: Expression, sign: 1 | -1): Accumulator {
 }
 
 function accumulatorOf(operator: string, operand: RawValue): () => Accumulator {
-  const expression = operator === '$count' ? () => int32(1) : compileExpression(operand);
+  const expression: Expression = operator === '$count' ? () => int32(1) : compileExpression(operand);
   switch (operator) {
     case '$sum':
     case '$count':

@@ -19,6 +19,8 @@ export interface Plan {
   /** In the order in which they are read. */
   readonly intervals: readonly Interval[];
   readonly reverse: boolean;
+  /** Each interval's `from` is a whole key of a unique index: it is looked up. */
+  readonly exact: boolean;
   /** The documents come in the order that was asked for. */
   readonly sorted: boolean;
   /** A document may come several times. */
@@ -286,7 +288,14 @@ export function planQuery(collection: Collection, filter: Filter, sort: readonly
     }
   }
   if (best === undefined) {
-    return { index: undefined, intervals: [], reverse: false, sorted: sort.length === 0, repeats: false };
+    return {
+      index: undefined,
+      intervals: [],
+      reverse: false,
+      exact: false,
+      sorted: sort.length === 0,
+      repeats: false,
+    };
   }
   const intervals = intervalsOf(best);
   if (best.reverse) intervals.reverse();
@@ -294,6 +303,10 @@ export function planQuery(collection: Collection, filter: Filter, sort: readonly
     index: best.index,
     intervals,
     reverse: best.reverse,
+    exact:
+      best.index.unique &&
+      best.points.length === best.index.keys.length &&
+      intervals.every(({ from }) => from.length < MAX_KEY_BYTES),
     sorted: best.sorted,
     repeats: best.index.multikey.some(Boolean),
   };

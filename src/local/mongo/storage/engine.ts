@@ -14,6 +14,8 @@ export interface Engine {
   readonly docs: Table;
   readonly index: Table;
   readonly meta: Table;
+  /** The bytes of a key, copied into what `allocate` gives (default: Buffer's own pool); undefined when there is none. */
+  read(table: Table, key: Buffer, allocate?: (bytes: number) => Buffer): Buffer | undefined;
   /** Queues a write and settles when it is on the disk. `grows`: refused with OutOfDiskSpace (14031) while there is no room. */
   write(step: WriteStep, grows: boolean): Promise<void>;
   /** Bytes in use by documents and indexes, free pages not counted. */
@@ -43,6 +45,7 @@ interface Queued {
 
 const BATCH_MS = 6; // how long a batch may hold the event loop
 const SPACE_CHECK_MS = 100;
+const CAUSE_MS = 1000;
 const RESERVE_BYTES = 32 * 1024 * 1024;
 const PAGE_FACTOR = 1.5; // the file may hold free pages beside those in use
 
@@ -57,6 +60,17 @@ interface TableStats {
 function bytesIn(table: Table): number {
   const stats = table.getStats() as TableStats;
   return (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages) * stats.pageSize;
+}
+
+/** What lies behind lmdb's `Commit failed`: a promise that must be held, or its rejection ends the process. */
+async function causeOf(error: unknown): Promise<Error> {
+  const { commitError } = error as { commitError?: Promise<unknown> };
+  const cause = await Promise.race([
+    (commitError ?? Promise.resolve()).catch((one: unknown) => one),
+    new Promise((resolve) => setTimeout(resolve, CAUSE_MS).unref()),
+  ]);
+  if (cause instanceof Error) return cause;
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Opens the file in `directory` (made when missing). Each batch of writes is one transaction of lmdb, flushed before any of them settles; what comes
@@ -133,12 +147,10 @@ export function openEngine(options: EngineOptions): Engine {
     return { done, rest };
   }
 
-  function commitFailed(batch: readonly Queued[], error: unknown): void {
-    const commitError = (error as { commitError?: Promise<unknown> }).commitError;
-    commitError?.catch(() => undefined);
+  function commitFailed(batch: readonly Queued[], error: Error): void {
     checkedAt = Number.NEGATIVE_INFINITY;
     const { free, reserve } = freeDisk();
-    const text = error instanceof Error ? error.message : String(error);
+    const text = error.message;
     let told: StoreError;
     if (free < reserve * 2 || /MAP_FULL|no space/i.test(text)) told = outOfSpace(`no room for this write: ${text}`);
     else {
@@ -161,7 +173,7 @@ export function openEngine(options: EngineOptions): Engine {
         });
       } catch (error) {
         root.resetReadTxn();
-        commitFailed(batch, error);
+        commitFailed(batch, await causeOf(error));
         continue;
       }
       root.resetReadTxn();
@@ -183,6 +195,14 @@ export function openEngine(options: EngineOptions): Engine {
     index,
     meta,
     usedBytes,
+    read(table, key, allocate = Buffer.allocUnsafe) {
+      const found = table.getBinaryFast(key);
+      if (found === undefined) return undefined;
+      // The one buffer of all reads: longer than its `length` says, and overwritten by the next read.
+      const copy = allocate(found.length);
+      copy.set(new Uint8Array(found.buffer, found.byteOffset, found.length));
+      return copy;
+    },
     write(step, grows) {
       if (closed) return Promise.reject(new StoreError(91, 'ShutdownInProgress', 'the store is stopping'));
       if (broken !== undefined) return Promise.reject(new StoreError(1, 'InternalError', broken));

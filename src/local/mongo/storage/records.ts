@@ -89,7 +89,7 @@ export function openRecords(engine: Engine, catalog: Catalog): Records {
   function checkUnique(collection: Collection, index: Index, entries: readonly Entry[], record: number): void {
     if (!index.unique) return;
     for (const { key, row } of entries) {
-      const holder = table.get(key);
+      const holder = engine.read(table, key);
       if (holder !== undefined && holder.readUIntBE(0, 6) !== record) throw duplicateKey(collection, index, row);
     }
   }

@@ -22,14 +22,20 @@ export function sameCollection(catalog: Catalog, collection: Collection): Collec
   return now;
 }
 
-/** Begins a scan by a plan; `after`: a whole collection only from the record after this one. Its `next` throws QueryPlanKilled when the
+/** Begins a scan by a plan; `allocate`: where documents found by an index are put (default: Buffer's own pool). Its `next` throws QueryPlanKilled when the
  * collection or the index was dropped. */
-export function openScan(engine: Engine, catalog: Catalog, collection: Collection, plan: Plan, after = 0): Scan {
+export function openScan(
+  engine: Engine,
+  catalog: Catalog,
+  collection: Collection,
+  plan: Plan,
+  allocate?: (bytes: number) => Buffer,
+): Scan {
   const { docs, index: table } = engine;
   const seen = plan.repeats ? new Set<number>() : undefined;
   let interval = 0;
   let last: Buffer | undefined;
-  let lastRecord = after;
+  let lastRecord = 0;
 
   function scanCollection(
     visit: (record: number, document: RawValue) => boolean,
@@ -42,6 +48,24 @@ export function openScan(engine: Engine, catalog: Catalog, collection: Collectio
       lastRecord = record;
       if (visit(record, rawDocument(value))) return 'stopped';
       if (++rows % CHECK_EVERY === 0 && outOfTime()) return 'later';
+    }
+    return 'end';
+  }
+
+  function lookUp(
+    visit: (record: number, document: RawValue) => boolean,
+    outOfTime: () => boolean,
+  ): 'stopped' | 'later' | 'end' {
+    while (interval < plan.intervals.length) {
+      const { from } = plan.intervals[interval++] as Plan['intervals'][number];
+      const value = engine.read(table, from);
+      if (value === undefined) continue;
+      const record = value.readUIntBE(0, 6);
+      if (seen?.has(record) === true) continue;
+      seen?.add(record);
+      const bytes = engine.read(docs, recordKey(collection.id, record), allocate);
+      if (bytes !== undefined && visit(record, rawDocument(bytes))) return 'stopped';
+      if (interval % CHECK_EVERY === 0 && outOfTime()) return 'later';
     }
     return 'end';
   }
@@ -63,7 +87,7 @@ export function openScan(engine: Engine, catalog: Catalog, collection: Collectio
           if (seen.has(record)) continue;
           seen.add(record);
         }
-        const bytes = docs.get(recordKey(collection.id, record));
+        const bytes = engine.read(docs, recordKey(collection.id, record), allocate);
         if (bytes !== undefined && visit(record, rawDocument(bytes))) return 'stopped';
         if (++rows % CHECK_EVERY === 0 && outOfTime()) return 'later';
       }
@@ -78,7 +102,7 @@ export function openScan(engine: Engine, catalog: Catalog, collection: Collectio
       if (!now.indexes.some(({ id }) => id === plan.index?.id)) {
         throw new StoreError(175, 'QueryPlanKilled', `index dropped: ${plan.index.name}`);
       }
-      return scanIndex(visit, outOfTime);
+      return plan.exact ? lookUp(visit, outOfTime) : scanIndex(visit, outOfTime);
     },
   };
 }

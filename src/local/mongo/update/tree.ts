@@ -50,9 +50,9 @@ function writeEntries(writer: BsonWriter, node: Node): void {
   });
 }
 
-/** The bytes of a changed document. Never throws. */
-export function closeNode(node: Node, capacity: number): Buffer {
-  const writer = bsonWriter(capacity);
+/** The bytes of a changed document, in what `allocate` gives. Never throws. */
+export function closeNode(node: Node, capacity: number, allocate?: (bytes: number) => Buffer): Buffer {
+  const writer = bsonWriter(capacity, allocate);
   writeEntries(writer, node);
   return writer.finish();
 }

@@ -1,6 +1,7 @@
 import { compareValues } from '../bson/compare.js';
 import { arithmetic, isNumber } from '../bson/numbers.js';
 import { elements, field, fields, findField, type RawValue, rawDocument, Type, textOf } from '../bson/raw-value.js';
+import { scratch } from '../bson/scratch.js';
 import { date, int32, newObjectId, timestamp } from '../bson/values.js';
 import { arrayOf, bsonWriter, identical } from '../bson/writer.js';
 import { badValue, failedToParse, notImplemented, StoreError, typeMismatch } from '../errors.js';
@@ -20,7 +21,7 @@ export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 
 /** A compiled update. */
 export interface Update {
-  /** The document after it; the same object when nothing changes. `inserting`: $setOnInsert counts. `now` in ms. */
+  /** The document after it; the same object when nothing changes. `inserting`: $setOnInsert counts. `now` in ms. The new one lies in scratch bytes. */
   apply(document: RawValue, inserting: boolean, now: number): RawValue;
   /** The document that an upsert begins with. */
   readonly replaces: boolean;
@@ -304,7 +305,9 @@ export function compileUpdate(source: RawValue): Update {
     apply(document, inserting, now) {
       const root = openNode(document);
       for (const { change } of steps) change(root, inserting, now);
-      const result = rawDocument(closeNode(root, document.end - document.start + (source.end - source.start) + 64));
+      const result = rawDocument(
+        closeNode(root, document.end - document.start + (source.end - source.start) + 64, scratch),
+      );
       if (identical(result, document)) return document;
       if (touched.has('_id')) sameId(document, result);
       checkSize(result);

@@ -26,7 +26,7 @@ class StartFailure extends Error {
 }
 
 /**
- * Runs a process of the server with these roles until `stopping` is aborted or its tree fails. Prints the lines of CONTRACT.md, "Program", on
+ * Runs a process of the server with these roles until `stopping` is aborted or its tree fails. Prints the lines of docs/contract.md, "Program", on
  * standard output. Resolves with the exit code: 0 after a drain, 1 when the tree failed, 69 store unreachable, 78 configuration; never rejects.
  */
 export async function startServer(

@@ -30,7 +30,7 @@ export type Outcome =
 const DEFAULT_RETRY_AFTER_S = 1;
 const MAX_RETRY_AFTER_S = 86_400;
 
-/** The 403 and 400 descriptions (TELEGRAM.md) after which there is nobody left to write to; any other 403 means `blocked`. */
+/** The 403 and 400 descriptions (docs/telegram.md) after which there is nobody left to write to; any other 403 means `blocked`. */
 const GONE: ReadonlySet<string> = new Set([
   'forbidden: user is deactivated',
   'forbidden: the group chat was deleted',

@@ -11,7 +11,7 @@ export interface Rates {
   readonly perGroupMinute: number;
 }
 
-/** What is added to each limit's period for network jitter (PROTOCOL.md: no 429 at jitter ≤ 20 ms). */
+/** What is added to each limit's period for network jitter (docs/protocol.md: no 429 at jitter ≤ 20 ms). */
 export const JITTER_MS = 25;
 
 const SECOND_MS = 1_000;
@@ -60,7 +60,7 @@ export function chatSpacingMs(chatId: number, rates: Rates): number {
   return (group ? MINUTE_MS : SECOND_MS) / (rate < 1 ? rate : Math.floor(rate)) + JITTER_MS;
 }
 
-/** The pacing of one bot; `concurrency` (≥ 1) is the number of slots. A send starts when the Rth last one is ≥ 1000 + J ms ago (PROTOCOL.md, Pacing). Never throws. */
+/** The pacing of one bot; `concurrency` (≥ 1) is the number of slots. A send starts when the Rth last one is ≥ 1000 + J ms ago (docs/protocol.md, Pacing). Never throws. */
 export function botPacing(rates: Rates, concurrency: number): BotPacing {
   let rate = rates.perSecond;
   let window = windowOf(rate);

@@ -7,7 +7,7 @@ const DEAF_AFTER_CUT_MS = 2_000;
 /** Silence before the rate grows, and the time of a step. */
 const GROW_AFTER_MS = 5_000;
 const STEP_MS = 1_000;
-/** Where a bot without a set rate starts from (TELEGRAM.md: about 30 a second overall). */
+/** Where a bot without a set rate starts from (docs/telegram.md: about 30 a second overall). */
 const TELEGRAM_RATE = 30;
 
 /**

@@ -44,7 +44,7 @@ export function backoffMs(attempt: number, random: () => number): number {
 }
 
 /**
- * The table of PROTOCOL.md, "Ends of a call". `attempts`: spent before this call. `othersSucceededSince`: another message was delivered, or a
+ * The table of docs/protocol.md, "Ends of a call". `attempts`: spent before this call. `othersSucceededSince`: another message was delivered, or a
  * getMe answered that was asked, since this call failed; mostly not known at its end, then the decision is a `doubt`. `random` (default: none) spreads the pauses. Never throws.
  */
 export function afterEnd(args: {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { silentLog } from '../../src/log.js';
 import { type Holding, type LeaseGrant, type LeaseKeeper, leaseKeeper } from '../../src/store/lease-keeper.js';
@@ -28,6 +29,12 @@ interface World {
   /** Holds the next operation of that name up until the answer is called. */
   hold(name: string): () => void;
 }
+
+/** The kernel's start time of a pid (proc(5), field 22). */
+const startOf = (pid: number): string => {
+  const line = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+};
 
 const elsewhere = (name: string): ProcessIdentity => ({
   host: name,
@@ -209,7 +216,7 @@ t.test('at once when released, provably dead, or one’s own', async (t) => {
   for (const [name, identity, free] of [
     ['a pid that is gone', { ...self, pid: 4_194_303, started: '1' }, true],
     ['a pid of another start', { ...self, started: '1' }, true],
-    ['a pid that lives', { ...self, pid: process.ppid }, false],
+    ['a pid that lives', { ...self, pid: process.ppid, started: startOf(process.ppid) }, false],
     ['another boot', { ...self, pid: 4_194_303, bootId: 'other' }, false],
     ['another pid namespace', { ...self, pid: 4_194_303, pidNamespace: 'pid:[2]' }, false],
     ['oneself, by a lost answer', self, true],

@@ -324,7 +324,7 @@ t.test('a key that the index knows and a read does not show yet, or that is prun
   const { store } = await stores.fresh(t);
   const { collection } = store.models.Pages;
   let blind = 0;
-  let prune = false;
+  const fate = { prune: false as boolean };
   /** The store, whose next `blind` looks for keys find nothing. */
   const stale = {
     ...store,
@@ -340,7 +340,7 @@ t.test('a key that the index knows and a read does not show yet, or that is prun
                 blind -= 1;
                 return {
                   async toArray() {
-                    if (prune) await target.deleteMany({ bot: '1', n: 1 });
+                    if (fate.prune) await target.deleteMany({ bot: '1', n: 1 });
                     return [];
                   },
                 };
@@ -360,7 +360,7 @@ t.test('a key that the index knows and a read does not show yet, or that is prun
   t.same((await way.messages('1', keyed)).ids, ids, 'it is looked for again');
   t.equal(blind, 0);
   blind = 1;
-  prune = true;
+  fate.prune = true;
   t.same((await way.messages('1', keyed)).ids, ['1-3-0'], 'a pruned one is taken as new');
 });
 

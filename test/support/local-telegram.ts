@@ -23,7 +23,7 @@ export interface SeenMessage {
   readonly text?: string;
 }
 
-/** The control API of a local Telegram (CONTRACT.md). */
+/** The control API of a local Telegram (docs/contract.md). */
 export interface LocalTelegramControl {
   readonly url: string;
   bots(): Promise<{ id: number; token: string }[]>;

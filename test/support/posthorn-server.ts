@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { eventually } from './eventually.js';
-import type { LocalTelegramControl } from './local-telegram.js';
+import { type LocalTelegramControl, startLocalTelegramProcess } from './local-telegram.js';
 import { API_KEY, type BroadcastView, type PosthornApi, posthornApi } from './posthorn-api.js';
 import { type PosthornProcess, startProcess } from './posthorn-process.js';
 import type { SeededRandom } from './seeded-random.js';
@@ -33,6 +33,17 @@ export function startServer(t: Test, dir: string, env: Readonly<Record<string, s
   return { process, api };
 }
 
+/** A local Telegram with subscribers, and a server on it that may be started over and over. */
+export async function serverWithSubscribers(t: Test, people: number, env: Readonly<Record<string, string>>) {
+  const dir = t.testdir();
+  const telegram = await startLocalTelegramProcess(t, dir);
+  const start = () => startServer(t, dir, { ...telegram.env, ...env });
+  const server = start();
+  const api = await server.api;
+  await api.importPeople(await telegram.people(people));
+  return { telegram, start, server, api };
+}
+
 /** What a series of kills needs. */
 export interface KillSeries {
   readonly telegram: LocalTelegramControl;
@@ -60,7 +71,7 @@ export async function killWhileSending(first: PosthornServer, series: KillSeries
     const passed = (await telegram.stats()).distinct >= moment;
     const within = random.whole(0, passed ? 2_500 : 30);
     if (!passed)
-      await eventually(`message ${moment}`, MOMENT_MS, async () => (await telegram.stats()).distinct >= moment, 10);
+      await eventually(`message ${moment}`, MOMENT_MS, async () => (await telegram.stats()).distinct >= moment, 20);
     await new Promise((resolve) => {
       setTimeout(resolve, within);
     });

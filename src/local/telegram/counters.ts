@@ -1,4 +1,4 @@
-/** The figures of `GET /local/stats` (CONTRACT.md). */
+/** The figures of `GET /local/stats` (docs/contract.md). */
 export interface Counters {
   calls: Record<string, number>;
   accepted: number;

@@ -53,7 +53,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
 };
 const LATER = new Set(['chats', 'presses']);
 
-/** The control API of CONTRACT.md, "Local Telegram": returns what takes a request whose path is `/local` or below. Wrong input is 400 and names the field. That never throws. */
+/** The control API of docs/contract.md, "Local Telegram": returns what takes a request whose path is `/local` or below. Wrong input is 400 and names the field. That never throws. */
 export function createLocalRoutes(deps: LocalRoutesDeps): (exchange: Exchange) => void {
   return (exchange) => {
     const { method, path } = exchange.request;

@@ -59,7 +59,7 @@ function extraJson(world: World, parties: Parties, extra: MessageExtra, depth: n
   return json;
 }
 
-/** What a person sees of a message, as CONTRACT.md's `GET /local/messages` shows it. */
+/** What a person sees of a message, as docs/contract.md's `GET /local/messages` shows it. */
 export function messageSeen({ bot, person }: Parties, record: SentRecord | WrittenRecord): Record<string, unknown> {
   const extra = record[7] ?? {};
   const markup = extra.reply_markup;

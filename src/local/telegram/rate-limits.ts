@@ -1,5 +1,5 @@
 /**
- * How Telegram's limits are played (CONTRACT.md, `PUT /local/faults`): `telegram` a sliding second with 50 ms tolerance, a 429 refuses that call only;
+ * How Telegram's limits are played (docs/contract.md, `PUT /local/faults`): `telegram` a sliding second with 50 ms tolerance, a 429 refuses that call only;
  * `strict` an exact sliding second, after a 429 that scope stays shut for `retry_after`; `bucket` a burst of 30, then 30 a second; `off`.
  */
 export type LimitModel = 'telegram' | 'strict' | 'bucket' | 'off';

@@ -44,7 +44,7 @@ export interface LocalTelegram {
 }
 
 /**
- * Starts a Telegram for this machine alone: the Bot API and the control API of CONTRACT.md on 127.0.0.1. All that was answered as done survives the process's death.
+ * Starts a Telegram for this machine alone: the Bot API and the control API of docs/contract.md on 127.0.0.1. All that was answered as done survives the process's death.
  * Rejects with a LocalTelegramError: PH_LOCAL_TELEGRAM_PORT_TAKEN (a port that was asked for), PH_LOCAL_TELEGRAM_LOCKED, PH_LOCAL_TELEGRAM_DATA.
  */
 export async function startLocalTelegram(options: LocalTelegramOptions): Promise<LocalTelegram> {

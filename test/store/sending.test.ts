@@ -1,0 +1,622 @@
+import { Binary, ObjectId } from 'mongodb';
+import t, { type Test } from 'tap';
+import { ledger } from '../../src/delivery/ledger.js';
+import { CHUNK_ITEMS, emptyTally, packHeads } from '../../src/delivery/packed.js';
+import { silentLog } from '../../src/log.js';
+import { acceptance } from '../../src/store/acceptance.js';
+import { ensureBot, listBots, noteBot } from '../../src/store/bots.js';
+import { BROADCAST_PAGE, broadcastStore } from '../../src/store/broadcast-store.js';
+import { findBroadcast, listBroadcasts } from '../../src/store/broadcasts.js';
+import { findDelivery } from '../../src/store/deliveries.js';
+import { missingIndexes } from '../../src/store/index-check.js';
+import { pageLog } from '../../src/store/page-log.js';
+import { ownIdentity } from '../../src/store/process-identity.js';
+import { beatProcess, endProcess, listProcesses } from '../../src/store/processes.js';
+import { KEEP_MS, prunePages } from '../../src/store/pruning.js';
+import { openText, sealText } from '../../src/store/sealed-text.js';
+import { type Commit, sendStore } from '../../src/store/send-store.js';
+import { createIndexes, type Store } from '../../src/store/store.js';
+import { wakes } from '../../src/store/wakes.js';
+import { testStores } from '../support/test-store.js';
+
+const stores = await testStores(t);
+const clock = {
+  now: () => performance.now(),
+  wallNow: () => Date.now(),
+  setTimer(delayMs: number, run: () => void) {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+const wayIn = (store: Store) => acceptance(store, pageLog(store, clock, silentLog), clock);
+const message = (chatId: number, text = `to ${chatId}`) =>
+  ({ chatId, text, lane: 'notify', class: 'at-least-once' }) as const;
+const nothing: Commit = { epoch: 1, deadLetters: [], unreachable: [], frozen: [], results: [], closed: [] };
+const letter = (source: string, state: 'dead' | 'unknown' = 'dead') => ({
+  source,
+  reason: 'because',
+  attempts: 3,
+  payload: { chatId: 1, text: 'x', lane: 'notify', class: 'at-least-once', state } as const,
+});
+const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, index) => from + index);
+
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let left = 500; !(await holds()); left -= 1) {
+    if (left === 0) throw new Error(`never: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+async function code(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return 'none';
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error);
+  }
+}
+
+/** The rows that settling these items of one page leads to. */
+function writesOf(count: number, states: readonly ('sent' | 'blocked' | 'dead')[], n = 1, k?: number) {
+  let sources = 0;
+  const book = ledger(() => {
+    sources += 1;
+    return sources;
+  });
+  const page = book.open(n, k, count, []);
+  states.forEach((state, index) => {
+    book.settle(page.source, index, {
+      state,
+      attempts: 1,
+      messageId: 100 + index,
+      at: 1_700_000_000_000 + index,
+      ...(state === 'sent' ? {} : { error: { code: 403, description: 'no' } }),
+    });
+  });
+  return book.take().writes;
+}
+
+t.test('commit', async (t) => {
+  await t.test('what is written is read back; the same commit again changes nothing', async (t) => {
+    const { store } = await stores.fresh(t);
+    const sends = sendStore(store, '1');
+    await wayIn(store).messages('1', [message(1), message(2), message(3)]);
+    const results = writesOf(3, ['sent', 'blocked']);
+    const commit: Commit = {
+      ...nothing,
+      results,
+      deadLetters: [letter('1-1-2')],
+      unreachable: [{ chatId: 2, reach: 'blocked', since: Date.now() }],
+      frozen: [{ chatId: 3, until: 5_000_000_000_000 }],
+    };
+    await sends.commit(commit);
+    await sends.commit(commit);
+    t.match(await sends.results(1), [
+      { k: 0, items: results[0]?.items, tally: { sent: 1, blocked: 1 }, rest: { 1: { code: 403 } } },
+    ]);
+    t.same([...(await sends.deadLetters(1))], [['1-1-2', 'dead']]);
+    t.same(
+      (await sends.marks([1, 2, 3])).sort((a, b) => a.chatId - b.chatId),
+      [
+        { chatId: 2, unreachable: true, frozenUntil: 0 },
+        { chatId: 3, unreachable: false, frozenUntil: 5_000_000_000_000 },
+      ],
+    );
+    t.match(await sends.frozenChats(4_999_999_999_999), [{ chatId: 3 }]);
+    t.same(await sends.frozenChats(5_000_000_000_001), []);
+    const row = await store.models.Chats.collection.findOne({ bot: '1', chatId: 2 });
+    t.equal(row?.subscription, undefined, 'a row made by a mark is no person');
+    t.equal(await store.models.Chats.collection.countDocuments({}), 2);
+  });
+
+  await t.test('dead letters and marks first: without them no result', async (t) => {
+    const { store } = await stores.fresh(t);
+    const failing = (name: 'DeadLetters' | 'Chats'): Store =>
+      ({
+        ...store,
+        models: {
+          ...store.models,
+          [name]: { ...store.models[name], collection: { bulkWrite: () => Promise.reject(new Error('planted')) } },
+        },
+      }) as unknown as Store;
+    const commit: Commit = {
+      ...nothing,
+      results: writesOf(1, ['dead']),
+      deadLetters: [letter('1-1-0')],
+      unreachable: [{ chatId: 2, reach: 'gone', since: 1 }],
+    };
+    for (const name of ['DeadLetters', 'Chats'] as const) {
+      await t.rejects(sendStore(failing(name), '1').commit(commit), /planted/);
+      t.same(await sendStore(store, '1').results(1), [], name);
+    }
+  });
+
+  await t.test('a later epoch fences, an earlier one gives way', async (t) => {
+    const { store } = await stores.fresh(t);
+    const sends = sendStore(store, '1');
+    await sends.commit({ ...nothing, epoch: 2, results: writesOf(4, ['sent', 'sent']) });
+    t.equal(
+      await code(sends.commit({ ...nothing, epoch: 1, results: writesOf(4, ['dead', 'dead', 'dead']) })),
+      'PH_LEASE_FENCED',
+    );
+    t.match(await sends.results(1), [{ tally: { sent: 2, dead: 0 } }]);
+    t.equal(
+      await code(
+        sends.commit({ ...nothing, epoch: 1, results: [...writesOf(1, ['sent'], 2), ...writesOf(4, ['dead'])] }),
+      ),
+      'PH_LEASE_FENCED',
+      'one fenced row is enough',
+    );
+    await sends.commit({ ...nothing, epoch: 3, results: writesOf(4, ['sent', 'blocked']) });
+    t.match(
+      await sends.results(1),
+      [{ tally: { sent: 1, blocked: 1 } }],
+      'the later owner’s word holds, whatever it says',
+    );
+  });
+
+  await t.test('a late copy of an earlier write of the same epoch changes nothing', async (t) => {
+    const { store } = await stores.fresh(t);
+    const sends = sendStore(store, '1');
+    const early = { ...nothing, results: writesOf(4, ['sent']) };
+    await sends.commit(early);
+    await sends.commit({ ...nothing, results: writesOf(4, ['sent', 'sent', 'sent']) });
+    await sends.commit(early).catch(() => undefined);
+    t.match(await sends.results(1), [{ tally: { sent: 3 } }]);
+    t.match(await store.models.Results.collection.findOne({}), { left: 1 });
+  });
+
+  await t.test('a mark is not set when the person wrote after the call began', async (t) => {
+    const { store } = await stores.fresh(t);
+    const sends = sendStore(store, '1');
+    const at = (ms: number) => new Date(1_700_000_000_000 + ms);
+    const person = (chatId: number, lastUpdateAt?: Date) => ({
+      bot: '1',
+      chatId,
+      type: 'private',
+      reach: 'ok',
+      subscription: 'active',
+      tags: [],
+      createdAt: at(0),
+      ...(lastUpdateAt === undefined ? {} : { lastUpdateAt }),
+    });
+    await store.models.Chats.collection.insertMany([
+      person(1, at(10)),
+      person(2, at(20)),
+      person(3, at(30)),
+      person(4),
+    ] as never);
+    await sends.commit({
+      ...nothing,
+      unreachable: [1, 2, 3, 4].map((chatId) => ({ chatId, reach: 'gone' as const, since: at(20).getTime() })),
+    });
+    t.same((await sends.marks([1, 2, 3, 4])).map((mark) => mark.chatId).sort(), [1, 4]);
+    t.match(await store.models.Chats.collection.findOne({ chatId: 1 }), {
+      reach: 'gone',
+      blockedAt: Date,
+      subscription: 'active',
+    });
+    t.match(await store.models.Chats.collection.findOne({ chatId: 2 }), { reach: 'ok' });
+    t.equal(await store.models.Chats.collection.countDocuments({}), 4);
+  });
+
+  await t.test('pages: open ones, those behind, bodies, closing', async (t) => {
+    const { store } = await stores.fresh(t);
+    const sends = sendStore(store, '1');
+    t.equal(await sends.tail(), 0);
+    const way = wayIn(store);
+    for (const i of range(5)) await way.messages('1', [message(i + 1, `text ${i}`)]);
+    await wayIn(store).messages('2', [message(9)]);
+    await sends.commit({
+      ...nothing,
+      closed: [
+        { n: 2, k: undefined },
+        { n: 4, k: undefined },
+      ],
+    });
+    t.equal(await sends.tail(), 5);
+    t.same(
+      (await sends.openPages(0, 4, 10)).map((page) => page.n),
+      [1, 3],
+    );
+    t.same(
+      (await sends.openPages(1, 5, 1)).map((page) => page.n),
+      [3],
+    );
+    t.same(
+      (await sends.pagesAfter(1, 3)).map(({ n, open }) => [n, open]),
+      [
+        [2, false],
+        [3, true],
+        [4, false],
+      ],
+    );
+    const [head] = await sends.pagesAfter(4, 3);
+    t.same(head?.heads, packHeads([{ chatId: 5, body: 0, lane: 'notify', class: 'at-least-once' }]));
+    t.match(await sends.bodies(5), { n: 5, bodies: [{ text: 'text 4' }] });
+    t.equal(await sends.bodies(6), undefined);
+    t.match(await store.models.Pages.collection.findOne({ bot: '1', n: 2 }), { closedAt: Date });
+  });
+
+  await t.test('the dead letters of one page only, and marks of very many chats', async (t) => {
+    const { store } = await stores.fresh(t);
+    const sends = sendStore(store, '1');
+    await sends.commit({
+      ...nothing,
+      deadLetters: ['1-1-0', '1-1-10', '1-11-0', '1-10-3', '1-1-2-7', '11-1-0'].map((source) =>
+        letter(source, source === '1-1-10' ? 'unknown' : 'dead'),
+      ),
+    });
+    t.same([...(await sends.deadLetters(1))].sort(), [
+      ['1-1-0', 'dead'],
+      ['1-1-10', 'unknown'],
+      ['1-1-2-7', 'dead'],
+    ]);
+    await sends.commit({
+      ...nothing,
+      unreachable: range(1_205, 1).map((chatId) => ({ chatId, reach: 'blocked' as const, since: 1 })),
+    });
+    t.equal((await sends.marks(range(3_000, 1))).length, 1_205);
+  });
+});
+
+async function people(store: Store, count: number, more: (index: number) => object = () => ({})): Promise<void> {
+  await store.models.Chats.collection.insertMany(
+    range(count, 1).map((chatId) => ({
+      _id: new ObjectId(),
+      bot: '1',
+      chatId,
+      type: 'private',
+      subscription: 'active',
+      reach: 'ok',
+      tags: [],
+      createdAt: new Date(),
+      ...more(chatId),
+    })) as never,
+  );
+}
+
+const everyone = { lane: 'bulk', class: 'at-least-once', audience: { types: ['private'] } } as {
+  lane: 'bulk';
+  class: 'at-least-once';
+  audience: { types: string[]; tags?: string[] };
+};
+
+t.test('audiences', async (t) => {
+  const { store } = await stores.fresh(t);
+  const runs = broadcastStore(store, '1');
+  await people(store, 1_203, (chatId) => ({
+    ...(chatId % 100 === 0 ? { subscription: 'stopped' } : {}),
+    ...(chatId % 10 === 1 ? { reach: 'blocked' } : {}),
+    ...(chatId % 300 === 2 ? { type: 'channel' } : {}),
+    ...(chatId % 7 === 0 ? { tags: ['seven', 'x'] } : {}),
+  }));
+  await sendStore(store, '1').commit({ ...nothing, unreachable: [{ chatId: 5_000, reach: 'gone', since: 1 }] });
+  const wanted = range(1_203, 1).filter((id) => id % 100 !== 0 && id % 300 !== 2);
+  const read = async (audience: { types: string[]; tags?: string[] }) => {
+    const chats: number[] = [];
+    const unreachable: boolean[] = [];
+    let pages = 0;
+    for (let after: ObjectId | null | undefined; after !== null; pages += 1) {
+      const page = await runs.audience(audience, after ?? null);
+      t.ok(page.chats.length <= BROADCAST_PAGE);
+      chats.push(...page.chats);
+      unreachable.push(...page.unreachable);
+      after = page.upTo;
+    }
+    return { chats, unreachable, pages };
+  };
+  const all = await read({ types: ['private'] });
+  t.same(all.chats, wanted, 'by uid, each once');
+  t.equal(all.pages, 3);
+  t.same(
+    all.unreachable,
+    wanted.map((id) => id % 10 === 1),
+  );
+  t.equal(await runs.count({ types: ['private'] }), wanted.length);
+  t.same(
+    (await read({ types: ['private'], tags: ['seven', 'other'] })).chats,
+    wanted.filter((id) => id % 7 === 0),
+  );
+  t.same(
+    (await read({ types: ['channel', 'group'] })).chats,
+    [2, 302, 602, 902, 1_202].filter((id) => id % 100 !== 0),
+  );
+  t.same((await read({ types: ['supergroup'] })).chats, []);
+
+  const border = await stores.fresh(t);
+  await people(border.store, BROADCAST_PAGE);
+  const first = await broadcastStore(border.store, '1').audience({ types: ['private'] }, null);
+  t.equal(first.chats.length, BROADCAST_PAGE);
+  t.not(first.upTo, null, 'a full page does not know that it is the last');
+  t.match(await broadcastStore(border.store, '1').audience({ types: ['private'] }, first.upTo), {
+    chats: [],
+    upTo: null,
+  });
+});
+
+t.test('a broadcast from acceptance to its end, as its owner writes it and as it is shown', async (t) => {
+  const { store } = await stores.fresh(t);
+  const sends = sendStore(store, '1');
+  const runs = broadcastStore(store, '1');
+  await people(store, 3);
+  const { id } = await wayIn(store).broadcast('1', { ...everyone, text: 'all', name: 'n' });
+  t.match(await findBroadcast(store, id), {
+    id,
+    name: 'n',
+    state: 'running',
+    total: 3,
+    sent: 0,
+    remaining: 3,
+    startedAt: null,
+    etaMs: null,
+  });
+  t.equal(await runs.row(1), undefined);
+  const at = new Date(1_700_000_000_000);
+  t.match(await runs.begin(1, 3, at), { k: 0, estimate: 3, state: 'running' });
+  t.match(await runs.begin(1, 99, new Date()), { estimate: 3, startedAt: at }, 'begun once');
+
+  const own = new ObjectId();
+  const page = { chats: [1, 2], unreachable: [false, false], upTo: new ObjectId() };
+  t.match(await runs.addPage(1, 0, own, null, page), { k: 0, mine: true, chats: [1, 2] });
+  t.match(await runs.addPage(1, 0, own, null, page), { mine: true }, 'one’s own id again: it had arrived');
+  const other = await runs.addPage(1, 0, new ObjectId(), null, { ...page, chats: [7] });
+  t.match(other, { mine: false, chats: [1, 2], open: true });
+  t.same(other.upTo, page.upTo);
+  await runs.addPage(1, 1, new ObjectId(), page.upTo, { chats: [3], unreachable: [true], upTo: null });
+
+  await sends.commit({ ...nothing, results: writesOf(2, ['sent'], 1, 0) });
+  t.match(await findBroadcast(store, id), { sent: 1, remaining: 2, total: 3 });
+  await sends.commit({
+    ...nothing,
+    results: [...writesOf(2, ['sent', 'dead'], 1, 0), ...writesOf(1, ['blocked'], 1, 1)],
+    closed: [{ n: 1, k: 0 }],
+  });
+  t.match(await findBroadcast(store, id), { sent: 1, dead: 1, blocked: 1, remaining: 0, state: 'running', etaMs: 0 });
+  t.same(
+    (await runs.openPages(1, 0)).map((one) => one.k),
+    [1],
+  );
+  t.match(await runs.lastPage(1), { k: 1, upTo: null });
+
+  const sum = { ...emptyTally(), sent: 1, dead: 1 };
+  t.equal(await runs.move(1, { k: 0 }, { k: 1, sum, ratePerSecond: 2 }), true);
+  t.equal(await runs.move(1, { k: 0 }, { k: 1, sum, ratePerSecond: 2 }), false, 'compare and set');
+  t.match(
+    await findBroadcast(store, id),
+    { sent: 1, dead: 1, blocked: 1, remaining: 0 },
+    'the sum and the pages from its k on',
+  );
+  t.equal(
+    await runs.move(
+      1,
+      { k: 1 },
+      { k: 2, sum: { ...sum, blocked: 1 }, ratePerSecond: 0, total: 3, state: 'done', finishedAt: at },
+    ),
+    true,
+  );
+  t.equal(await runs.move(1, { k: 2 }, { k: 3, sum, ratePerSecond: 0 }), false, 'done stays done');
+  t.match(await findBroadcast(store, id), {
+    state: 'done',
+    total: 3,
+    sent: 1,
+    dead: 1,
+    blocked: 1,
+    remaining: 0,
+    finishedAt: at.toISOString(),
+    startedAt: at.toISOString(),
+  });
+  await runs.close(1);
+  t.same(await sends.openPages(0, 9, 9), []);
+
+  t.match(await findDelivery(store, '1-1-0-1'), {
+    id: '1-1-0-1',
+    chatId: 2,
+    state: 'dead',
+    lane: 'bulk',
+    error: { code: 403 },
+  });
+  t.match(await findDelivery(store, '1-1-1-0'), { chatId: 3, state: 'blocked' });
+  for (const bad of ['1-1', '1-2', 'x', '1-1-0', '2-1'])
+    t.equal(await findBroadcast(store, bad === '1-1' ? '1-9' : bad), undefined, bad);
+  for (const bad of ['1-1-0', '1-1-2-0', '1-1-0-2', '1-9-0-0']) t.equal(await findDelivery(store, bad), undefined, bad);
+});
+
+t.test('broadcasts are listed newest first, by cursor', async (t) => {
+  const { store } = await stores.fresh(t);
+  const way = wayIn(store);
+  t.same(await listBroadcasts(store, { limit: 5 }), { items: [] });
+  for (const i of range(5)) {
+    await way.broadcast('1', { ...everyone, text: `${i}` });
+    await way.messages('1', [message(1)]);
+  }
+  await ensureBot(store, '1:token', 's'.repeat(32));
+  const first = await listBroadcasts(store, { limit: 2 });
+  t.same([first.items.map((one) => one.id), first.next], [['1-9', '1-7'], '1-7']);
+  const second = await listBroadcasts(store, { limit: 2, cursor: first.next ?? '' });
+  const third = await listBroadcasts(store, { limit: 2, cursor: second.next ?? '' });
+  t.same(
+    [...second.items, ...third.items].map((one) => one.id),
+    ['1-5', '1-3', '1-1'],
+  );
+  t.equal(third.next, undefined);
+});
+
+t.test('deliveries', async (t) => {
+  const { store } = await stores.fresh(t);
+  const { ids } = await wayIn(store).chatIds('1', message(0), range(CHUNK_ITEMS + 3, 1));
+  const last = ids.at(-1) ?? '';
+  t.match(await findDelivery(store, last), {
+    id: last,
+    botId: '1',
+    chatId: CHUNK_ITEMS + 3,
+    lane: 'notify',
+    class: 'at-least-once',
+    state: 'queued',
+    attempts: 0,
+  });
+  await store.models.Owners.collection.insertOne({
+    bot: '1',
+    part: 'send',
+    owner: null,
+    epoch: 1,
+    beat: 0,
+    begun: [last],
+    handling: [],
+    waiting: 0,
+  } as never);
+  t.match(await findDelivery(store, last), { state: 'attempting' });
+  const states = range(CHUNK_ITEMS + 3).map((index) => (index === 5 ? ('dead' as const) : ('sent' as const)));
+  await sendStore(store, '1').commit({ ...nothing, results: writesOf(CHUNK_ITEMS + 3, states) });
+  t.match(await findDelivery(store, last), {
+    state: 'sent',
+    messageIds: [100 + CHUNK_ITEMS + 2],
+    sentAt: new Date(1_700_000_000_000 + CHUNK_ITEMS + 2).toISOString(),
+  });
+  t.match(await findDelivery(store, ids[CHUNK_ITEMS] ?? ''), {
+    chatId: CHUNK_ITEMS + 1,
+    messageIds: [100 + CHUNK_ITEMS],
+  });
+  const dead = await findDelivery(store, ids[5] ?? '');
+  t.match(dead, { state: 'dead', error: { code: 403, description: 'no' }, attempts: 1 });
+  t.equal(dead?.messageIds, undefined);
+  for (const bad of ['', '1-1', `1-1-${CHUNK_ITEMS + 3}`, '1-2-0', '1-1-0-0', '2-1-0'])
+    t.equal(await findDelivery(store, bad), undefined, bad);
+});
+
+t.test('pruning', async (t) => {
+  const { store } = await stores.fresh(t);
+  const { Pages, Results, BroadcastPages, Broadcasts } = store.models;
+  const now = Date.now();
+  const way = wayIn(store);
+  for (const chatId of range(5, 1)) await way.messages('1', [{ ...message(chatId), dedupKey: 'd' }]);
+  await way.broadcast('1', { ...everyone, text: 'x' });
+  await way.messages('1', [message(9)]);
+  const sends = sendStore(store, '1');
+  const runs = broadcastStore(store, '1');
+  await runs.begin(6, 1, new Date());
+  await runs.addPage(6, 0, new ObjectId(), null, { chats: [1], unreachable: [false], upTo: null });
+  await sends.commit({
+    ...nothing,
+    results: [
+      ...range(5, 1).flatMap((n) => writesOf(1, ['sent'], n)),
+      ...writesOf(1, ['sent'], 6, 0),
+      ...writesOf(1, ['sent'], 7),
+    ],
+  });
+  await sends.commit({ ...nothing, deadLetters: [letter('1-3-0'), letter('1-4-0')] });
+  await store.models.DeadLetters.collection.updateOne({ source: '1-4-0' }, { $set: { state: 'dropped' } });
+  const closed = (n: number, ms: number) =>
+    Pages.collection.updateOne({ bot: '1', n }, {
+      $unset: { open: '' },
+      $set: { closedAt: new Date(now - ms) },
+    } as never);
+  await closed(1, KEEP_MS + 1_000);
+  await closed(2, KEEP_MS - 60_000);
+  for (const n of [3, 4, 6, 7]) await closed(n, KEEP_MS + 1_000);
+  t.equal(await prunePages(store, '1', now), 3);
+  const left = async (model: typeof Pages | typeof Results | typeof BroadcastPages | typeof Broadcasts) =>
+    ((await model.collection.find({ bot: '1' } as never).toArray()) as unknown as { n: number }[])
+      .map((row) => row.n)
+      .sort();
+  t.same(await left(Pages), [2, 3, 5, 7], 'young, with a waiting dead letter, open, the newest');
+  t.same(await left(Results), [2, 3, 5, 7], 'results go with their page');
+  t.same(await left(BroadcastPages), []);
+  t.same(await left(Broadcasts), []);
+  t.equal(await prunePages(store, '1', now), 0);
+  t.same(
+    (await way.messages('1', [{ ...message(1), dedupKey: 'd' }])).ids,
+    ['1-8-0'],
+    'the log counts on, the key is free',
+  );
+  t.same((await way.messages('1', [{ ...message(2), dedupKey: 'd' }])).ids, ['1-2-0'], 'a kept key holds');
+});
+
+t.test('wakes', async (t) => {
+  const { store, another } = await stores.fresh(t);
+  const far = await another();
+  const ends = [wakes(store, clock, silentLog), wakes(far, clock, silentLog)] as const;
+  t.teardown(() => Promise.all(ends.map((one) => one.stop())));
+  const heard: string[] = [];
+  const stop = ends[1].onWake((bot) => heard.push(bot));
+  await until(() => {
+    ends[0].wake('first');
+    return heard.includes('first');
+  }, 'the first wake');
+  const count = () => store.models.Wakes.collection.countDocuments({ bot: 'burst' });
+  for (let i = 0; i < 500; i += 1) ends[0].wake('burst');
+  await until(() => heard.includes('burst'), 'a burst is heard');
+  await until(async () => (await count()) === 2, 'the first of a burst and the last');
+  ends[0].wake('other');
+  await until(() => heard.includes('other'), 'bots do not hold each other up');
+  t.ok((await count()) <= 2);
+  stop();
+  const before = heard.length;
+  const again: string[] = [];
+  ends[1].onWake((bot) => again.push(bot));
+  ends[0].wake('last');
+  await until(() => again.includes('last'), 'another listener');
+  t.equal(heard.length, before);
+});
+
+t.test('sealed text', async (t: Test) => {
+  const secret = 's'.repeat(32);
+  const sealed = sealText('1:token', secret);
+  t.equal(openText(sealed, secret), '1:token');
+  t.not(sealText('1:token', secret), sealed, 'never twice the same');
+  t.notOk(sealed.includes('token'));
+  t.equal(openText(sealed, 'x'.repeat(32)), undefined);
+  for (const bad of ['', 'v1', 'v2.a.b.c', sealed.slice(0, -3), sealed.replace('v1.', 'v1.A')])
+    t.equal(openText(bad, secret), undefined, bad);
+  t.equal(openText(sealText('ünï ✓', secret), secret), 'ünï ✓');
+});
+
+t.test('bots, processes, indexes', async (t) => {
+  const { store } = await stores.fresh(t);
+  const secret = 's'.repeat(32);
+  t.same(await Promise.all([ensureBot(store, '5:a', secret), ensureBot(store, '5:a', secret)]), ['5', '5']);
+  await ensureBot(store, '4:b', secret);
+  await ensureBot(store, '5:new', secret);
+  await noteBot(store, '5', { username: 'five', state: 'unauthorized' });
+  t.same(await listBots(store), [
+    { bot: '5', state: 'unauthorized', username: 'five' },
+    { bot: '4', state: 'active' },
+  ]);
+  const row = await store.models.Bots.collection.findOne({ bot: '5' });
+  t.equal(openText(String(row?.token), secret), '5:new');
+
+  const self = ownIdentity();
+  await beatProcess(store, self, ['web'], { name: 'root' });
+  await beatProcess(store, self, ['web', 'bot'], { name: 'root' });
+  await store.models.Processes.collection.insertOne({
+    host: 'old',
+    pid: 1,
+    started: '1',
+    roles: [],
+    tree: {},
+    beat: 1,
+    at: new Date(Date.now() - 60_000),
+  } as never);
+  t.same(await listProcesses(store), [
+    { host: self.host, pid: self.pid, roles: ['web', 'bot'], root: { name: 'root' } },
+  ]);
+  await endProcess(store, self);
+  t.same(await listProcesses(store), []);
+
+  await createIndexes(store);
+  t.same(await missingIndexes(store), []);
+  await store.models.Pages.collection.dropIndex('bot_1_keys_1');
+  t.same(await missingIndexes(store), ['pages.bot_keys']);
+  await createIndexes(store);
+  t.same(await missingIndexes(store), []);
+  t.equal(await store.models.Wakes.collection.countDocuments({}), 1, 'one sentinel');
+});
+
+t.test('chats of a broadcast page are packed as they are read', async (t) => {
+  const { store } = await stores.fresh(t);
+  const chats = [1, -1_001_234_567_890, Number.MAX_SAFE_INTEGER];
+  const runs = broadcastStore(store, '1');
+  await runs.addPage(1, 0, new ObjectId(), null, { chats, unreachable: [], upTo: null });
+  t.match(await runs.lastPage(1), { chats, open: true });
+  t.type((await store.models.BroadcastPages.collection.findOne({}))?.chats, Binary);
+});

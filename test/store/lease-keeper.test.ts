@@ -9,6 +9,9 @@ import { type FakeClock, fakeClock } from '../support/fake-clock.js';
 import { type TestStore, testStores } from '../support/test-store.js';
 
 const stores = await testStores(t);
+/** One database for all: each test has a bot of its own. */
+const of = await stores.fresh(t);
+let bots = 0;
 
 /** One keeper with what it said of one wish. */
 interface Side {
@@ -22,6 +25,7 @@ interface Side {
 interface World {
   readonly clock: FakeClock;
   readonly of: TestStore;
+  readonly bot: string;
   side(name: string, identity?: Partial<ProcessIdentity>, store?: Store): Promise<Side>;
   /** Goes on by `ms` in steps, each until what it led to is written. */
   go(ms: number): Promise<void>;
@@ -45,7 +49,8 @@ const elsewhere = (name: string): ProcessIdentity => ({
 });
 
 async function worldOf(t: Test): Promise<World> {
-  const of = await stores.fresh(t);
+  bots += 1;
+  const bot = String(bots);
   const clock = fakeClock();
   let under = 0;
   const holds: { name: string; released: Promise<void> }[] = [];
@@ -92,12 +97,13 @@ async function worldOf(t: Test): Promise<World> {
   return {
     clock,
     of,
+    bot,
     async side(name, identity = {}, store = of.store) {
       const keeper = leaseKeeper(watched(store), { ...elsewhere(name), ...identity }, clock, silentLog);
       keepers.push(keeper);
       const grants: LeaseGrant[] = [];
       const losses: string[] = [];
-      const holding = keeper.hold('1', 'send', {
+      const holding = keeper.hold(bot, 'send', {
         granted: (grant) => grants.push(grant),
         lost: (reason) => losses.push(reason),
       });
@@ -111,7 +117,7 @@ async function worldOf(t: Test): Promise<World> {
       }
     },
     async row() {
-      return (await of.store.models.Owners.collection.findOne({ bot: '1', part: 'send' })) as unknown as OwnerRow;
+      return (await of.store.models.Owners.collection.findOne({ bot, part: 'send' })) as unknown as OwnerRow;
     },
     hold(name) {
       let release = (): void => undefined;
@@ -129,7 +135,7 @@ async function worldOf(t: Test): Promise<World> {
 t.test('the first owns, a standby waits as long as it beats', async (t) => {
   const world = await worldOf(t);
   const a = await world.side('a');
-  t.match(a.grants, [{ bot: '1', part: 'send', epoch: 1, begun: [], handling: [] }]);
+  t.match(a.grants, [{ bot: world.bot, part: 'send', epoch: 1, begun: [], handling: [] }]);
   t.ok(a.holding.mayCall());
   const b = await world.side('b');
   await world.go(30_000);
@@ -187,7 +193,7 @@ t.test('a late beat is refused: fenced once, and a standby again', async (t) => 
   const world = await worldOf(t);
   const a = await world.side('a');
   await world.of.store.models.Owners.collection.updateOne(
-    { bot: '1' },
+    { bot: world.bot },
     { $set: { epoch: 5, owner: elsewhere('c'), beat: 0 } },
   );
   await world.go(3_250);
@@ -224,7 +230,7 @@ t.test('at once when released, provably dead, or one’s own', async (t) => {
     await t.test(name, async (t) => {
       const world = await worldOf(t);
       await world.of.store.models.Owners.collection.insertOne({
-        bot: '1',
+        bot: world.bot,
         part: 'send',
         owner: identity,
         epoch: 3,
@@ -243,7 +249,7 @@ t.test('at once when released, provably dead, or one’s own', async (t) => {
 t.test('a wish that ends while it takes over leaves what was begun written down', async (t) => {
   const world = await worldOf(t);
   await world.of.store.models.Owners.collection.insertOne({
-    bot: '1',
+    bot: world.bot,
     part: 'send',
     owner: null,
     epoch: 3,
@@ -311,7 +317,7 @@ t.test('a takeover whose answer is lost is taken once more, with what was begun'
   const cut = await world.of.proxy();
   const far = await world.of.another(cut);
   await world.of.store.models.Owners.collection.insertOne({
-    bot: '1',
+    bot: world.bot,
     part: 'send',
     owner: null,
     epoch: 3,
@@ -362,7 +368,7 @@ t.test('a suspended machine: the wall clock counts too', async (t) => {
   const first = new Promise<void>((resolve) => {
     granted = resolve;
   });
-  const holding = keeper.hold('1', 'send', { granted, lost: () => undefined });
+  const holding = keeper.hold(world.bot, 'send', { granted, lost: () => undefined });
   await first;
   t.ok(holding.mayCall());
   asleep = 8_000;

@@ -16,11 +16,15 @@ export const chatId = z.number(CHAT_ID).refine((id) => Number.isSafeInteger(id) 
 export const botId = boundedText(1, 64, 'the id of a bot, a text');
 /** The text of a message, counted as JavaScript and Telegram count: in UTF-16 units. */
 export const text = boundedText(1, MAX_TEXT, TEXT);
+/** `parseMode` of a message. */
 export const parseMode = z.enum(['HTML', 'MarkdownV2'], 'HTML or MarkdownV2');
+/** `lane` of a message or broadcast. */
 export const lane = z.enum(['reply', 'notify', 'bulk'], 'reply, notify or bulk');
+/** `class` of a message or broadcast. */
 export const messageClass = z.enum(['at-least-once', 'at-most-once'], 'at-least-once or at-most-once');
 
 const DEDUP_KEY = `a text of 1–${MAX_DEDUP_KEY} UTF-16 units`;
+/** `dedupKey` of a message: 1 to 128 UTF-16 units. */
 export const dedupKey = boundedText(1, MAX_DEDUP_KEY, DEDUP_KEY);
 
 /** What every message may carry beside its recipient. */

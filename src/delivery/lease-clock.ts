@@ -10,6 +10,7 @@ export const NO_CALL_AFTER_MS = 6_000;
 export const DESTROY_AFTER_MS = 7_500;
 /** After a takeover: no call, and no call to a group, for at least this long. */
 export const QUIET_MS = 1_050;
+/** The same for groups. */
 export const GROUP_QUIET_MS = 3_050;
 /** After a takeover: chats of calls that had begun rest this long. */
 export const BEGUN_REST_MS = 5_000;

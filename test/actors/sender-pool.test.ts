@@ -955,14 +955,14 @@ async function chaos(world: SendingWorld, seed: number): Promise<void> {
       await process.take();
     }
     process.mayCall = !chance(0.05);
-    await world.clock.advance(below(2_000));
+    await world.clock.advance(below(2_000), 4);
   }
   world.away = undefined;
   world.lose = undefined;
   process.mayCall = true;
   weather.calm = true;
   if (process.line.holding?.grant === undefined) await process.take();
-  await world.finish(600_000);
+  await world.finish(600_000, 4);
   await world.clock.advance(5_000);
   const final = new Set(['sent', 'blocked', 'dead', 'unknown']);
   for (const id of ids) if (!final.has(world.state(id))) throw new Error(`${id} is ${world.state(id)}`);
@@ -1004,7 +1004,7 @@ async function chaos(world: SendingWorld, seed: number): Promise<void> {
 }
 
 t.test('chaos', async (t) => {
-  const runs = process.env.POSTHORN_TEST_LONG ? 300 : 6;
+  const runs = process.env.POSTHORN_TEST_LONG ? 300 : 4;
   const from = Number(process.env.POSTHORN_TEST_SEED ?? 1);
   for (let seed = from; seed < from + runs; seed += 1) {
     const world = worldOf(t);

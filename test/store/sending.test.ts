@@ -17,6 +17,7 @@ import { openText, sealText } from '../../src/store/sealed-text.js';
 import { type Commit, sendStore } from '../../src/store/send-store.js';
 import { createIndexes, type Store } from '../../src/store/store.js';
 import { wakes } from '../../src/store/wakes.js';
+import { eventually } from '../support/eventually.js';
 import { testStores } from '../support/test-store.js';
 
 const stores = await testStores(t);
@@ -40,12 +41,8 @@ const letter = (source: string, state: 'dead' | 'unknown' = 'dead') => ({
 });
 const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, index) => from + index);
 
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let left = 500; !(await holds()); left -= 1) {
-    if (left === 0) throw new Error(`never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
+const until = (holds: () => boolean | Promise<boolean>, what: string) =>
+  eventually(what, 5_000, async () => holds(), 10);
 
 async function code(work: Promise<unknown>): Promise<string> {
   try {
@@ -245,10 +242,14 @@ t.test('commit', async (t) => {
       ['7-1-10', 'unknown'],
       ['7-1-2-7', 'dead'],
     ]);
-    await sends.commit({
-      ...nothing,
-      unreachable: range(1_205, 1).map((chatId) => ({ chatId, reach: 'blocked' as const, since: 1 })),
-    });
+    const blocked = range(1_205, 1).map((chatId) => ({
+      bot: '7',
+      chatId,
+      type: 'private',
+      reach: 'blocked',
+      tags: [],
+    }));
+    await Chats.collection.insertMany(blocked as never);
     t.equal((await sends.marks(range(3_000, 1))).length, 1_205);
   });
 });

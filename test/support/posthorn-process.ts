@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 
@@ -49,10 +49,14 @@ export interface ProcessOptions {
   readonly input?: string;
 }
 
-const started = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of started) killGroup(child);
-});
+/** Kills the groups it was told of when its input ends: however the test process dies, nothing that it started outlives it. */
+const REAPER = `while read -r word pid; do
+  if [ "$word" = began ]; then pids="$pids $pid "; else pids=$(echo "$pids" | sed "s/ $pid / /"); fi
+done
+for pid in $pids; do kill -9 -$pid; done 2>/dev/null`;
+const reaper = spawn('/bin/sh', ['-c', REAPER], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+reaper.unref();
+(reaper.stdin as Socket).unref();
 
 /** npm has children of its own: each process leads a group. */
 function killGroup(child: ChildProcess): void {
@@ -73,7 +77,7 @@ export function startProcess(t: Test, options: ProcessOptions): PosthornProcess 
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });
-  started.add(child);
+  reaper.stdin.write(`began ${child.pid}\n`);
   child.stdin.on('error', () => undefined);
   child.stdin.end(input ?? '');
   let stdout = '';
@@ -96,7 +100,7 @@ export function startProcess(t: Test, options: ProcessOptions): PosthornProcess 
   // `close` comes after the last byte of both streams.
   child.on('close', (code, signal) => {
     end = { code, signal };
-    started.delete(child);
+    reaper.stdin.write(`ended ${child.pid}\n`);
     changed();
   });
   const what = `${first.length === 0 ? program : 'posthorn'} ${args.join(' ')} (${child.pid})`;

@@ -103,7 +103,7 @@ export interface SendingWorld {
   tally(n: number): Record<string, number>;
   isClosed(n: number): boolean;
   /** Goes on until everything in the store is settled; throws after `limitMs`. */
-  finish(limitMs: number): Promise<void>;
+  finish(limitMs: number, rounds?: number): Promise<void>;
   /** Throws with the first broken rule: one unsettled call a chat, order, rates, nothing called twice but what may be. */
   check(options?: { repeats?: number; perSecond?: number }): void;
   stop(): Promise<void>;
@@ -668,7 +668,7 @@ export function sendingWorld(): SendingWorld {
       return sum;
     },
     isClosed: (n) => pages[n - 1]?.open === false,
-    async finish(limitMs) {
+    async finish(limitMs, rounds) {
       const end = clock.now() + limitMs;
       while (pages.some((page) => page.open)) {
         if (clock.now() >= end) {
@@ -677,7 +677,7 @@ export function sendingWorld(): SendingWorld {
             `not settled after ${limitMs} ms: pages ${open.join()}; last: ${events.slice(-12).join(' | ')}`,
           );
         }
-        await clock.advance(100);
+        await clock.advance(100, rounds);
       }
     },
     check({ repeats = 0, perSecond = 30 } = {}) {

@@ -70,6 +70,7 @@ async function reachOf(pages: readonly StoredBroadcastPage[], ctx: Ctx, deps: Po
   return { unreachable: new Set(marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId)), askedAt };
 }
 
+/** The run of the broadcast at page `n`, if it is not done. */
 export const runOf = (state: State, n: number): BroadcastRun | undefined => state.runs.find((run) => run.n === n);
 
 /** No row yet: the broadcast waits for its turn. Or a failed step of it is due again. */
@@ -84,6 +85,7 @@ export function onAgain(state: State, n: number, step: BroadcastStep, ctx: Ctx, 
   advanceBroadcasts(state, ctx, deps);
 }
 
+/** A step failed, mostly since the store is away: the same step again after a second. */
 export function onBroadcastFailed(
   state: State,
   n: number,
@@ -101,6 +103,7 @@ export function onBroadcastFailed(
   else ctx.after(RETRY_MS, { type: 'broadcast-again', tenure, n, step });
 }
 
+/** Reads a broadcast again whose first read failed. */
 export function reloadRun(state: State, n: number, ctx: Ctx, deps: PoolDeps): void {
   const run = runOf(state, n);
   if (run !== undefined) load(state, run, ctx, deps);

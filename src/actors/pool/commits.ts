@@ -1,6 +1,6 @@
 import type { OpenPage } from '../../delivery/ledger.js';
 import { StoreError } from '../../store/store.js';
-import type { SenderMessage } from '../sender.js';
+import type { SenderMessage } from '../sender/state.js';
 import { pageWhole } from './broadcasts.js';
 import { type Ctx, type Ended, type PoolDeps, placeKey, type State, shardAddress, type TakenCommit } from './state.js';
 

@@ -1,7 +1,7 @@
 import type { Lane } from '../../delivery/lanes.js';
 import { shardOf } from '../../delivery/shards.js';
 import type { ChatMark } from '../../store/send-store.js';
-import type { Feed } from '../sender.js';
+import type { Feed } from '../sender/state.js';
 import { type Ctx, type PoolDeps, placeKey, type State, shardAddress } from './state.js';
 
 /** These chats get no call before `until` (monotonic ms). */

@@ -119,6 +119,7 @@ export function onRead(
   if (more || stage === 'open' || state.scanWanted || state.handed.length > 0) readOn(state, ctx, deps);
 }
 
+/** A read failed, mostly since the store is away: again after a second. */
 export function onReadFailed(state: State, error: unknown, ctx: Ctx, deps: PoolDeps): void {
   ctx.log.debug({ bot: deps.line.bot, error: String(error) }, 'the log could not be read; trying again');
   ctx.after(READ_RETRY_MS, { type: 'read-again', tenure: state.tenure });

@@ -18,7 +18,7 @@ import type {
 } from '../../store/send-store.js';
 import type { ActorContext, Address, Reply } from '../runtime.js';
 import type { SendLine } from '../send-line.js';
-import type { SenderMessage } from '../sender.js';
+import type { SenderMessage } from '../sender/state.js';
 
 /** What the pool is told by its shards, by the process and by the operator's side. */
 export type PoolMessage =
@@ -245,6 +245,7 @@ export interface PoolReport {
   readonly outage?: string;
 }
 
+/** The context of the pool. */
 export type Ctx = ActorContext<OwnMessage>;
 
 /** The address of a shard, as the pool's child. */
@@ -256,4 +257,5 @@ export function tellShards(ctx: Ctx, deps: PoolDeps, message: SenderMessage): vo
   for (let shard = 0; shard < deps.shards; shard += 1) ctx.tell(shardAddress(ctx, shard), message);
 }
 
+/** Names an item of a page, or a page's share of a shard, in the maps of the state. */
 export const placeKey = (source: number, index: number): string => `${source}/${index}`;

@@ -1,0 +1,158 @@
+import type { MessageClass } from '../../delivery/lanes.js';
+import type { ItemEnd } from '../../delivery/ledger.js';
+import type { Item } from '../../delivery/mailbox.js';
+import { type Answer, classify, type Outcome } from '../../delivery/outcome.js';
+import { chatSpacingMs } from '../../delivery/pacing.js';
+import { afterEnd, type DeliveryError, errorOf } from '../../delivery/retry.js';
+import type { BodyRow } from '../../store/models.js';
+import type { CallEntry } from '../../telegram/call-registry.js';
+import { assertNever } from '../runtime.js';
+import {
+  announce,
+  type Call,
+  type Ctx,
+  contentOf,
+  type OwnMessage,
+  type SenderDeps,
+  type SenderMessage,
+  type Source,
+  type State,
+} from './state.js';
+
+/** A call that an incarnation before this one began: its chat is busy with it until it ends. */
+export function takeOver(
+  state: State,
+  entry: CallEntry,
+  source: number,
+  index: number,
+  ctx: Ctx,
+  deps: SenderDeps,
+): void {
+  const item = state.boxes.adopt(entry.chatId, source, index);
+  const place = state.sources.get(source);
+  if (item === undefined || place === undefined) return;
+  awaitEnd(state, item, place, entry, ctx, deps);
+}
+
+/** Waits for the answer and for the page (which a dead letter must quote) of a call that was taken over. */
+export function awaitEnd(state: State, item: Item, place: Source, entry: CallEntry, ctx: Ctx, deps: SenderDeps): void {
+  const { tenure } = state;
+  ctx.pipe(
+    Promise.all([deps.line.fetchBodies(place.n), entry.answer]),
+    ([page, answer]): OwnMessage =>
+      page === undefined
+        ? { type: 'unread', item, entry, tenure }
+        : {
+            type: 'ended',
+            call: { item, key: entry.key, entry, tenure, ...contentOf(page, place, item.index) },
+            answer,
+          },
+    (): OwnMessage => ({ type: 'unread', item, entry, tenure }),
+  );
+}
+
+/** A call has ended: it is settled, made again, or (until groups are built) a migrated group's message is dead. */
+export function onEnded(state: State, call: Call, answer: Answer, ctx: Ctx, deps: SenderDeps): State {
+  const { item, key, entry } = call;
+  const { line, pool } = deps;
+  if (call.tenure !== state.tenure || !state.boxes.isBusy(item.chatId)) return state;
+  const now = ctx.clock.now();
+  const outcome = classify(answer);
+  const change = line.outage.onEnd(item.chatId, outcome, now);
+  if (change !== 'none') ctx.tell(pool, { type: 'outage-changed' });
+  const decision = afterEnd({
+    outcome,
+    klass: call.class,
+    attempts: item.attempts,
+    othersSucceededSince: false, // not known yet: the doubt is settled before the next call
+    random: ctx.random,
+  });
+  const paced = entry.startedAt + chatSpacingMs(item.chatId, line.rates);
+  switch (decision.kind) {
+    case 'settle':
+      report(state, item, key, call, decision, Math.max(paced, now + decision.restMs), ctx, deps, entry.startedWall);
+      return announce(state, ctx, deps);
+    case 'migrate':
+      report(state, item, key, call, { state: 'dead', error: errorOf(outcome) }, paced, ctx, deps, entry.startedWall);
+      return announce(state, ctx, deps);
+    case 'again':
+      line.registry.end(key);
+      line.begunDurable.delete(key);
+      if (line.begun.delete(key)) ctx.tell(pool, { type: 'begin' });
+      state.boxes.retry(item.chatId, Math.max(paced, now + decision.restMs), {
+        spend: decision.spendAttempt,
+        doubtedSince: decision.doubt ? now : undefined,
+      });
+      tellLimited(outcome, item.chatId, ctx, deps);
+      ctx.tell(pool, { type: 'slots' });
+      return announce(state, ctx, deps);
+    default:
+      return assertNever(decision);
+  }
+}
+
+function tellLimited(outcome: Outcome, chatId: number, ctx: Ctx, deps: SenderDeps): void {
+  if (outcome.kind !== 'limited') return;
+  ctx.tell(deps.pool, { type: 'limited', chatId, retryAfterMs: outcome.retryAfterMs });
+}
+
+/** Tells the pool how an item ended. The chat stays busy until that is durable. */
+export function report(
+  state: State,
+  item: Item,
+  key: string,
+  content: { readonly class: MessageClass; readonly body: BodyRow },
+  end: {
+    readonly state: ItemEnd['state'];
+    readonly messageId?: number;
+    readonly error?: DeliveryError;
+    readonly reach?: 'blocked' | 'gone';
+  },
+  freeAt: number,
+  ctx: Ctx,
+  deps: SenderDeps,
+  startedWall?: number,
+): void {
+  state.reported.set(item.chatId, { source: item.source, index: item.index, freeAt });
+  ctx.tell(deps.pool, {
+    type: 'ended',
+    shard: deps.shard,
+    source: item.source,
+    index: item.index,
+    chatId: item.chatId,
+    key,
+    lane: item.lane,
+    class: content.class,
+    body: content.body,
+    end: {
+      state: end.state,
+      attempts: item.attempts + (startedWall === undefined ? 0 : 1),
+      messageId: end.messageId ?? 0,
+      at: ctx.clock.wallNow(),
+      ...(end.error === undefined ? {} : { error: end.error }),
+    },
+    ...(end.reach === undefined
+      ? {}
+      : { unreachable: { reach: end.reach, since: startedWall ?? ctx.clock.wallNow() } }),
+  });
+}
+
+/** Outcomes are durable: their chats are free. What waits for a chat that the store knows as unreachable ends without a call. */
+export function onDurable(
+  state: State,
+  { items, unreachable }: Extract<SenderMessage, { type: 'durable' }>,
+  ctx: Ctx,
+  deps: SenderDeps,
+): State {
+  for (const { chatId, source, index } of items) {
+    const reported = state.reported.get(chatId);
+    if (reported?.source !== source || reported.index !== index) continue;
+    state.reported.delete(chatId);
+    state.boxes.settle(chatId, reported.freeAt);
+  }
+  const dropped = unreachable.flatMap((chatId) =>
+    state.boxes.dropWaiting(chatId).map((item) => ({ source: item.source, index: item.index, chatId })),
+  );
+  if (dropped.length > 0) ctx.tell(deps.pool, { type: 'unreachable', items: dropped });
+  return announce(state, ctx, deps);
+}

@@ -1,5 +1,6 @@
 import type { PoolReport } from './actors/pool/state.js';
 import type { IngressStatus } from './actors/receive-lease.js';
+import type { StoreState } from './actors/store-probe.js';
 import type { Check, Readiness } from './http/application.js';
 
 /** Share of the memory limit at which memory counts as degraded. */
@@ -8,7 +9,7 @@ const MEMORY_SHARE = 0.8;
 /** What a process knows of its own health; actors report into it, /health/ready reads it. */
 export interface Health {
   /** undefined until the store was reached once. */
-  storeReachable: () => boolean | undefined;
+  store: () => StoreState | undefined;
   /** By part of a bot: what its actor said last. Absent parts are not this process's. */
   sending: PoolReport | undefined;
   receiving: IngressStatus | undefined;
@@ -23,7 +24,7 @@ export interface Health {
 /** The health of a process before anything has reported. */
 export function health(plays: Health['plays']): Health {
   return {
-    storeReachable: () => undefined,
+    store: () => undefined,
     sending: undefined,
     receiving: undefined,
     met: 'unknown',
@@ -53,9 +54,10 @@ export function readiness(of: Health): Readiness {
 }
 
 function storeCheck(of: Health): Check {
-  const reachable = of.storeReachable();
-  if (reachable === true) return { status: 'ok' };
-  return { status: 'down', detail: reachable === undefined ? 'not reached yet' : 'lost; trying again' };
+  const store = of.store();
+  if (store === 'ok') return { status: 'ok' };
+  if (store === 'full') return { status: 'down', detail: 'full: it takes no writes until there is room' };
+  return { status: 'down', detail: store === undefined ? 'not reached yet' : 'lost; trying again' };
 }
 
 function botsCheck(of: Health): Check {

@@ -144,8 +144,8 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
                 self: built.self,
                 roles,
                 tree: () => actors.tree(),
-                reachable: (reachable) => {
-                  of.storeReachable = () => reachable && surroundings.store.reachable();
+                report: (state) => {
+                  of.store = () => (state === 'ok' && !surroundings.store.reachable() ? 'lost' : state);
                 },
                 prunes: () => (plays('sender') ? [bot] : []),
               }),
@@ -217,6 +217,14 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
         store: sends,
       });
       drains.push(path);
+      actors.onParked((parked) => {
+        // Nobody sends here for a minute at least: another process may, at once.
+        if (!path.startsWith(`${parked}/`)) return;
+        const { holding } = line;
+        line.holding = undefined;
+        void holding?.release();
+        of.sending = { sending: 'standby', outage: 'parked after repeated faults, tried again each minute' };
+      });
       closers.push(() => client.destroy());
       const pool = actors.address<PoolMessage>(path);
       return worker(

@@ -7,27 +7,30 @@
 import type { ProcessIdentity } from '../store/process-identity.js';
 import { beatProcess, endProcess, PROCESS_BEAT_MS } from '../store/processes.js';
 import { prunePages } from '../store/pruning.js';
-import type { Store } from '../store/store.js';
+import { isFull, type Store } from '../store/store.js';
 import { type ActorContext, type ActorSpec, assertNever } from './runtime.js';
 
 const PRUNE_MS = 3_600_000;
 
+/** How the store is: it answers and takes writes, nothing of it is heard, or it takes no writes since it is full. */
+export type StoreState = 'ok' | 'lost' | 'full';
+
 type OwnMessage =
   | { readonly type: 'beat' }
-  | { readonly type: 'beaten'; readonly ok: boolean }
+  | { readonly type: 'beaten'; readonly store: StoreState }
   | { readonly type: 'prune' };
 
 interface State {
-  readonly reachable: boolean;
+  readonly store: StoreState;
 }
 
-/** What the actor needs. `reachable` is told of every change; `prunes` names the bots whose old pages this process deletes. */
+/** What the actor needs. `report` is told of every change; `prunes` names the bots whose old pages this process deletes. */
 export interface StoreProbeDeps {
   readonly store: Store;
   readonly self: ProcessIdentity;
   readonly roles: readonly string[];
   readonly tree: () => object;
-  readonly reachable: (reachable: boolean) => void;
+  readonly report: (store: StoreState) => void;
   readonly prunes: () => readonly string[];
 }
 
@@ -37,24 +40,24 @@ export function storeProbeActor(deps: StoreProbeDeps): ActorSpec<State, OwnMessa
     name: 'store',
     async init(ctx) {
       await beatProcess(deps.store, deps.self, deps.roles, deps.tree());
-      deps.reachable(true);
+      deps.report('ok');
       ctx.after(PROCESS_BEAT_MS, { type: 'beat' });
       ctx.after(PRUNE_MS, { type: 'prune' });
-      return { reachable: true };
+      return { store: 'ok' };
     },
     receive(state, message, ctx) {
       switch (message.type) {
         case 'beat':
           ctx.pipe(
             beatProcess(deps.store, deps.self, deps.roles, deps.tree()),
-            () => ({ type: 'beaten', ok: true }),
-            () => ({ type: 'beaten', ok: false }),
+            () => ({ type: 'beaten', store: 'ok' }),
+            (error) => ({ type: 'beaten', store: isFull(error) ? 'full' : 'lost' }),
           );
           return state;
         case 'beaten':
           ctx.after(PROCESS_BEAT_MS, { type: 'beat' });
-          if (message.ok !== state.reachable) deps.reachable(message.ok);
-          return { reachable: message.ok };
+          if (message.store !== state.store) deps.report(message.store);
+          return { store: message.store };
         case 'prune':
           ctx.after(PRUNE_MS, { type: 'prune' });
           void prune(ctx, deps);

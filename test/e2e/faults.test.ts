@@ -1,8 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { TreeNode } from '../../src/actors/runtime.js';
+import { DEFAULT_POLICY } from '../../src/actors/supervision.js';
 import { parseConfig } from '../../src/config.js';
 import { features } from '../../src/features.js';
 import { startEmbeddedStore } from '../../src/local/mongo/server.js';
@@ -16,12 +18,14 @@ import { API_KEY, posthornApi } from '../support/posthorn-api.js';
 import { freePort } from '../support/posthorn-process.js';
 import { broadcastDone } from '../support/posthorn-server.js';
 
-const PEOPLE = process.env.POSTHORN_TEST_LONG === undefined ? 1_500 : 4_000;
+const PEOPLE = process.env.POSTHORN_TEST_LONG === undefined ? 1_500 : 10_000;
 const ROUNDS = process.env.POSTHORN_TEST_LONG === undefined ? 1 : 3;
 const RESTART_MS = 30_000;
 const DONE_MS = 120_000;
 /** Between two faults, so that each falls into the sending. */
 const PROGRESS = 40;
+
+const { budget } = DEFAULT_POLICY;
 
 t.setTimeout(240_000);
 
@@ -69,12 +73,17 @@ const isUp = (node: TreeNode): boolean => node.state === 'running' && node.child
 
 /** Throws a fault into each of `paths`, one after the other, each in the middle of the sending; waits until all is up again. */
 async function injectEach(t: Test, { system, telegram }: Awaited<ReturnType<typeof wholeSystem>>, paths: string[]) {
+  const thrown = new Map<string, number[]>();
   for (const path of paths) {
+    // A supervisor parks what fails more often than its budget allows, which is another matter.
+    const times = thrown.get(dirname(path)) ?? [];
+    await sleep((times.at(-budget.restarts) ?? Number.NEGATIVE_INFINITY) + budget.withinMs + 500 - performance.now());
     const before = (await telegram.stats()).distinct;
     const isGoingOn = async () => (await telegram.stats()).distinct >= before + PROGRESS;
     await eventually(`progress before ${path}`, RESTART_MS, isGoingOn, 10);
     const { restarts = 0 } = nodeAt(system.actors.tree(), path) ?? {};
     t.ok(system.actors.exit(path, new Error('injected')), `a fault is thrown into ${path}`);
+    thrown.set(dirname(path), [...times, performance.now()]);
     await eventually(`the restart of ${path}`, RESTART_MS, async () => {
       const tree = system.actors.tree();
       const node = nodeAt(tree, path);
@@ -102,7 +111,7 @@ t.test('a fault in each kind of actor while a broadcast runs: it ends right, not
 
   const { bot, ingress, pool, sender } = pathsOf(botId);
   const paths = ['http', sender(0), ingress, sender(1), bot, pool, 'core/store', sender(2), sender(3)];
-  for (let round = 0; round < ROUNDS; round += 1) await injectEach(t, world, paths);
+  await injectEach(t, world, Array.from({ length: ROUNDS }, () => paths).flat());
   t.ok((await telegram.stats()).distinct < PEOPLE, 'all of them came while it ran');
   await telegram.write(person, botId, '/status');
 

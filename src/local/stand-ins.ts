@@ -34,7 +34,7 @@ const allConfigured = (config: Config): boolean => config.mongoUri !== undefined
  */
 export async function standIns(config: Config, host: boolean, log: Log): Promise<StandIns> {
   const hosted = host ? await hostThem(config, log) : { store: undefined, telegram: undefined };
-  if (host) {
+  if (hosted.store !== undefined || hosted.telegram !== undefined) {
     await writeStandIns(config.dataDir, {
       pid: process.pid,
       ...(hosted.store === undefined ? {} : { mongoPort: hosted.store.port }),

@@ -12,6 +12,7 @@ import { missingIndexes } from './store/index-check.js';
 import { createIndexes, isConnectionError, openStore, type Store } from './store/store.js';
 import { posthornSystem, TokenRefused } from './system.js';
 
+const STAY_MS = 3_600_000;
 /** How long the first connection to the store may take, ms. */
 const STORE_MS = 10_000;
 
@@ -44,7 +45,10 @@ export async function startServer(
   let hosted: StandIns | undefined;
   let system: ReturnType<typeof posthornSystem> | undefined;
   const startedAt = performance.now();
+  // A process that hosts nothing has nothing else that keeps it running until it is told to stop.
+  const staying = setInterval(() => undefined, STAY_MS);
   const end = async (code: number): Promise<number> => {
+    clearInterval(staying);
     const stopAt = performance.now();
     await system?.stop();
     await hosted?.stop(Math.max(0, config.shutdownMs - (performance.now() - stopAt)));

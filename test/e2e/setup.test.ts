@@ -149,6 +149,15 @@ t.test('roles in processes of their own', async (t) => {
   );
 });
 
+t.test('the role local with everything configured has nothing to do, and stays', async (t) => {
+  const dir = t.testdir();
+  const env = { ...serverEnv(dir), BOT_TOKEN: '1:a', MONGODB_URI: 'mongodb://127.0.0.1:1/nowhere' };
+  const local = startProcess(t, { args: ['start', 'local'], cwd: dir, env });
+  t.equal(await local.ready(), '');
+  t.ok(local.running, 'nothing is hosted, and it runs on');
+  t.same(await local.end('SIGTERM'), { code: 0, signal: null });
+});
+
 t.test('starts that fail say why', async (t) => {
   const dir = t.testdir();
   const start = (env: Record<string, string>) =>

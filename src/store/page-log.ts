@@ -1,22 +1,20 @@
 import { Binary, ObjectId } from 'mongodb';
-import { broadcastId, deliveryId } from '../delivery/ids.js';
-import { type Head, packHeads } from '../delivery/packed.js';
+import { deliveryId } from '../delivery/ids.js';
 import type { Log } from '../log.js';
-import type { BodyRow, BroadcastBody, PageRow, RequestRow } from './models.js';
+import type { BodyRow, PageRow, RequestRow } from './models.js';
+import {
+  type AppendRequest,
+  type Composed,
+  compose,
+  type Draft,
+  dedupEntry,
+  expandIds,
+  idsByDraft,
+  keysOf,
+  type Place,
+  type Waiting,
+} from './page-compose.js';
 import { duplicateKey, isConnectionError, isFull, type Store, StoreError } from './store.js';
-
-/** What one caller wants appended, all or none: messages, or one broadcast. */
-export interface AppendRequest {
-  readonly heads: readonly Head[];
-  readonly bodies: readonly BodyRow[];
-  /** dedupKey of the item at the same index. */
-  readonly dedupKeys?: readonly (string | undefined)[];
-  readonly broadcast?: BroadcastBody;
-  readonly idempotency?: { readonly key: string; readonly bodyHash: string };
-  /** `u:<update>` or `r:<dead letter>:<try>`: when it is in the log already the request is answered as done. */
-  readonly onceKey?: string;
-}
-
 /** A page as it was just appended by this process. */
 export interface AppendedPage {
   readonly bot: string;
@@ -42,21 +40,6 @@ const PAGE_BYTES = 15.5 * 1_048_576;
 /** How long an append is tried while the store is away, before the caller gets 503, ms. */
 const AWAY_MS = 5_000;
 const RETRY_MS = 100;
-
-interface Waiting {
-  readonly request: AppendRequest;
-  readonly bytes: number;
-  readonly since: number;
-  resolve(answer: { ids: string[] }): void;
-  reject(error: unknown): void;
-}
-
-/** One request's way through a page: which of its items are already answered, and by which id. */
-interface Draft {
-  readonly waiting: Waiting;
-  /** By item: an id that exists, or the place of an equal key earlier in this page. */
-  answered: (string | undefined)[];
-}
 
 interface Queue {
   waiting: Waiting[];
@@ -261,26 +244,6 @@ export function pageLog(
   };
 }
 
-/** Where an item of a page came from. */
-interface Place {
-  readonly draft: number;
-  readonly item: number;
-}
-
-interface Composed {
-  readonly kind: 'messages' | 'broadcast';
-  readonly heads: Buffer;
-  readonly bodies: readonly BodyRow[];
-  readonly broadcast?: BroadcastBody;
-  readonly keys: string[];
-  readonly keyItems: number[];
-  readonly requests: RequestRow[];
-  /** By index in the page. */
-  readonly places: readonly Place[];
-}
-
-const dedupEntry = (chatId: number, key: string): string => `d:${chatId}:${key}`;
-
 const conflict = (): StoreError =>
   new StoreError('PH_IDEMPOTENCY_CONFLICT', 'this Idempotency-Key was used with another body');
 
@@ -347,125 +310,4 @@ function chain(leader: Waiting, follower: Waiting): void {
     reject(error);
     follower.reject(error);
   };
-}
-
-function keysOf(draft: Draft): { key: string; item: number }[] {
-  const { request } = draft.waiting;
-  const keys: { key: string; item: number }[] = [];
-  if (request.idempotency !== undefined) keys.push({ key: `b:${request.idempotency.key}`, item: -1 });
-  if (request.onceKey !== undefined) keys.push({ key: request.onceKey, item: -1 });
-  request.dedupKeys?.forEach((key, item) => {
-    const head = request.heads[item];
-    if (key !== undefined && head !== undefined && draft.answered[item] === undefined)
-      keys.push({ key: dedupEntry(head.chatId, key), item });
-  });
-  return keys;
-}
-
-/** The page that the drafts make together, or undefined when nothing is left to write. */
-function compose(drafts: readonly Draft[]): Composed | undefined {
-  const heads: Head[] = [];
-  const bodies: BodyRow[] = [];
-  const keys: string[] = [];
-  const keyItems: number[] = [];
-  const places: Place[] = [];
-  const placed = new Map<string, number>();
-  const requests: RequestRow[] = [];
-  let broadcast: BroadcastBody | undefined;
-  drafts.forEach((draft, d) => {
-    const { request } = draft.waiting;
-    const firstBody = bodies.length;
-    let used = request.broadcast !== undefined;
-    broadcast = request.broadcast;
-    if (request.idempotency !== undefined) {
-      keys.push(`b:${request.idempotency.key}`);
-      keyItems.push(-1);
-    }
-    if (request.onceKey !== undefined) {
-      keys.push(request.onceKey);
-      keyItems.push(-1);
-    }
-    request.heads.forEach((head, item) => {
-      if (draft.answered[item] !== undefined) return;
-      const dedup = request.dedupKeys?.[item];
-      const entry = dedup === undefined ? undefined : dedupEntry(head.chatId, dedup);
-      if (entry !== undefined) {
-        if (placed.has(entry)) return; // idsByDraft answers it with the first one's id
-        placed.set(entry, places.length);
-        keys.push(entry);
-        keyItems.push(places.length);
-      }
-      heads.push({ ...head, body: head.body + firstBody });
-      places.push({ draft: d, item });
-      used = true;
-    });
-    if (used) bodies.push(...request.bodies);
-  });
-  if (keys.length === 0 && places.length === 0 && broadcast === undefined) return undefined;
-  drafts.forEach((draft, d) => {
-    const { idempotency } = draft.waiting.request;
-    if (idempotency !== undefined)
-      requests.push({ key: idempotency.key, hash: idempotency.bodyHash, ids: storedIds(draft, d, drafts, places) });
-  });
-  return {
-    kind: broadcast === undefined ? 'messages' : 'broadcast',
-    heads: packHeads(heads),
-    bodies,
-    ...(broadcast === undefined ? {} : { broadcast }),
-    keys,
-    keyItems,
-    requests,
-    places,
-  };
-}
-
-/** For each item of each draft its index in the page (or that of the equal one before it), else the id that exists. */
-function resolveItems(drafts: readonly Draft[], places: readonly Place[]): (number | string)[][] {
-  const byDraft: (number | string)[][] = drafts.map((draft) => draft.answered.map((id) => id ?? -1));
-  places.forEach((place, index) => {
-    const row = byDraft[place.draft];
-    if (row !== undefined) row[place.item] = index;
-  });
-  const byKey = new Map<string, number | string>();
-  drafts.forEach((draft, d) => {
-    const row = byDraft[d] ?? [];
-    draft.waiting.request.heads.forEach((head, item) => {
-      const dedup = draft.waiting.request.dedupKeys?.[item];
-      if (dedup === undefined) return;
-      const entry = dedupEntry(head.chatId, dedup);
-      if (row[item] === -1) row[item] = byKey.get(entry) ?? -1;
-      else byKey.set(entry, row[item] ?? -1);
-    });
-  });
-  return byDraft;
-}
-
-function idsByDraft(bot: string, n: number, drafts: readonly Draft[], places: readonly Place[]): string[][] {
-  const resolved = resolveItems(drafts, places);
-  return drafts.map((draft, d) =>
-    draft.waiting.request.broadcast !== undefined
-      ? [broadcastId(bot, n)]
-      : (resolved[d] ?? []).map((place) => (typeof place === 'string' ? place : deliveryId({ bot, n, index: place }))),
-  );
-}
-
-function storedIds(draft: Draft, d: number, drafts: readonly Draft[], places: readonly Place[]): RequestRow['ids'] {
-  if (draft.waiting.request.broadcast !== undefined) return [];
-  const ids: RequestRow['ids'] = [];
-  for (const place of resolveItems(drafts, places)[d] ?? []) {
-    const last = ids.at(-1);
-    if (typeof place === 'string') ids.push(place);
-    else if (typeof last === 'object' && last.first + last.count === place) last.count += 1;
-    else ids.push({ first: place, count: 1 });
-  }
-  return ids;
-}
-
-function expandIds(bot: string, n: number, stored: RequestRow, request: AppendRequest): string[] {
-  if (request.broadcast !== undefined) return [broadcastId(bot, n)];
-  return stored.ids.flatMap((entry) =>
-    typeof entry === 'string'
-      ? [entry]
-      : Array.from({ length: entry.count }, (_, i) => deliveryId({ bot, n, index: entry.first + i })),
-  );
 }

@@ -2,7 +2,8 @@ import t, { type Test } from 'tap';
 import { silentLog } from '../../src/log.js';
 import { acceptance, type NewBroadcast, type NewMessage } from '../../src/store/acceptance.js';
 import type { PageRow } from '../../src/store/models.js';
-import { type AppendedPage, type AppendRequest, type PageLog, pageLog } from '../../src/store/page-log.js';
+import type { AppendRequest } from '../../src/store/page-compose.js';
+import { type AppendedPage, type PageLog, pageLog } from '../../src/store/page-log.js';
 import type { Store } from '../../src/store/store.js';
 import { testStores } from '../support/test-store.js';
 

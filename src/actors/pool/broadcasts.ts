@@ -2,7 +2,7 @@ import { deliveryId } from '../../delivery/ids.js';
 import { addTally, emptyTally, type TallyCounts, tallied } from '../../delivery/packed.js';
 import type { StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { BroadcastBody } from '../../store/models.js';
-import { feed, markedSince, restChats, settleUnreachable } from './feeding.js';
+import { feed, markedSince, settleRead } from './feeding.js';
 import type { BroadcastRun, BroadcastStep, Ctx, KnownReach, LoadedBroadcast, PoolDeps, State } from './state.js';
 
 /** The next page of an audience is made when fewer chats than this could go now: what waits for its own chat does not count. */
@@ -177,30 +177,15 @@ function takeBroadcastPage(
   const known = loaded?.results.filter((result) => result.k === k) ?? [];
   const open = state.ledger.open(n, k, chats.length, known);
   const items: { index: number; chatId: number; lane: BroadcastBody['lane'] }[] = [];
-  const at = ctx.clock.wallNow();
   let settled = 0;
   chats.forEach((chatId, index) => {
     if (state.ledger.isSettled(open.source, index)) return;
     const id = deliveryId({ bot: deps.line.bot, n, k, index });
-    const letter = loaded?.deadLetters.get(id);
-    if (letter === undefined && state.begunBefore.has(id) && deps.line.registry.get(id) === undefined) {
-      const error = { code: 0, description: 'the process died while the call was under way' };
-      const body = loaded?.bodies?.bodies[0] ?? { text: '' };
-      const payload = { chatId, ...body, lane: broadcast.lane, class: broadcast.class, state: 'unknown' };
-      state.deadLetters.push({ source: id, reason: error.description, attempts: 1, payload });
-      state.ledger.settle(open.source, index, { state: 'unknown', attempts: 1, messageId: 0, at, error });
-      state.begunPending.add(id);
-      restChats([chatId], state.begunRestUntil, ctx, deps);
-      settled += 1;
-    } else if (letter !== undefined) {
-      state.ledger.settle(open.source, index, { state: letter, attempts: 1, messageId: 0, at });
-      settled += 1;
-    } else if (reach.unreachable.has(chatId) || markedSince(state, chatId, reach.askedAt)) {
-      settleUnreachable(state, open.source, index, at);
-      settled += 1;
-    } else {
-      items.push({ index, chatId, lane: broadcast.lane });
-    }
+    const { lane, class: klass } = broadcast;
+    const item = { source: open.source, index, id, chatId, lane, class: klass, body: loaded?.bodies?.bodies[0] };
+    const isUnreachable = reach.unreachable.has(chatId) || markedSince(state, chatId, reach.askedAt);
+    if (settleRead(state, item, loaded?.deadLetters.get(id), isUnreachable, ctx, deps)) settled += 1;
+    else items.push({ index, chatId, lane });
   });
   if (state.ledger.left(open.source) === 0 && settled === 0) {
     const tally = state.ledger.tally(open.source);

@@ -1,5 +1,6 @@
-import type { Lane } from '../../delivery/lanes.js';
+import type { Lane, MessageClass } from '../../delivery/lanes.js';
 import { shardOf } from '../../delivery/shards.js';
+import type { BodyRow } from '../../store/models.js';
 import type { ChatMark } from '../../store/send-store.js';
 import type { Feed } from '../sender/state.js';
 import { type Ctx, type PoolDeps, placeKey, type State, shardAddress } from './state.js';
@@ -24,6 +25,48 @@ export function settleUnreachable(state: State, source: number, index: number, a
     at,
     error: { code: 403, description: 'the recipient was found unreachable before' },
   });
+}
+
+/** An item of a page that was read, with what a dead letter of it must quote. */
+export interface ReadItem {
+  readonly source: number;
+  readonly index: number;
+  readonly id: string;
+  readonly chatId: number;
+  readonly lane: Lane;
+  readonly class: MessageClass;
+  readonly body: BodyRow | undefined;
+}
+
+/**
+ * Ends a read item that must not be called: one with a dead letter by that, an at-most-once call that the owner before had begun as unknown, one to
+ * an unreachable chat as blocked. False when it has to be sent.
+ */
+export function settleRead(
+  state: State,
+  item: ReadItem,
+  letter: 'dead' | 'unknown' | undefined,
+  isUnreachable: boolean,
+  ctx: Ctx,
+  deps: PoolDeps,
+): boolean {
+  const { source, index, id, chatId, body, lane, class: klass } = item;
+  const at = ctx.clock.wallNow();
+  if (letter !== undefined) {
+    state.ledger.settle(source, index, { state: letter, attempts: 1, messageId: 0, at });
+    return true;
+  }
+  if (state.begunBefore.has(id) && deps.line.registry.get(id) === undefined) {
+    const error = { code: 0, description: 'the process died while the call was under way' };
+    const payload = { chatId, ...(body ?? { text: '' }), lane, class: klass, state: 'unknown' };
+    state.deadLetters.push({ source: id, reason: error.description, attempts: 1, payload });
+    state.ledger.settle(source, index, { state: 'unknown', attempts: 1, messageId: 0, at, error });
+    state.begunPending.add(id);
+    restChats([chatId], state.begunRestUntil, ctx, deps);
+    return true;
+  }
+  if (isUnreachable) settleUnreachable(state, source, index, at);
+  return isUnreachable;
 }
 
 /** Chats that a 429 froze stay frozen, by the wall clock of the store's mark. */

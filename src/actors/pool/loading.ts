@@ -3,7 +3,7 @@ import { headAt } from '../../delivery/packed.js';
 import type { AppendedPage } from '../../store/page-log.js';
 import { headCount, type PageHead } from '../../store/send-store.js';
 import { addRun } from './broadcasts.js';
-import { feed, markedSince, restChats, restFrozen, settleUnreachable } from './feeding.js';
+import { feed, markedSince, restFrozen, settleRead } from './feeding.js';
 import type { Ctx, LoadedPage, PoolDeps, State } from './state.js';
 
 /** Pages of the log read at once. */
@@ -135,36 +135,17 @@ function takePage(
   const open = state.ledger.open(page.n, undefined, count, results);
   const byChat = new Map(marks.map((mark) => [mark.chatId, mark]));
   const indexes: number[] = [];
-  const resting: number[] = [];
   let settled = 0;
   for (let index = 0; index < count; index += 1) {
     if (state.ledger.isSettled(open.source, index)) continue;
     const head = headAt(page.heads, index);
     const id = deliveryId({ bot: deps.line.bot, n: page.n, index });
-    const ended =
-      deadLetters.get(id) ?? (state.begunBefore.has(id) && !deps.line.registry.get(id) ? 'begun' : undefined);
-    const at = ctx.clock.wallNow();
-    if (ended === 'begun') {
-      const error = { code: 0, description: 'the process died while the call was under way' };
-      const body = bodies?.bodies[head.body] ?? { text: '' };
-      const payload = { chatId: head.chatId, ...body, lane: head.lane, class: head.class, state: 'unknown' };
-      state.deadLetters.push({ source: id, reason: error.description, attempts: 1, payload });
-      state.ledger.settle(open.source, index, { state: 'unknown', attempts: 1, messageId: 0, at, error });
-      state.begunPending.add(id);
-      resting.push(head.chatId);
-      settled += 1;
-    } else if (ended !== undefined) {
-      state.ledger.settle(open.source, index, { state: ended, attempts: 1, messageId: 0, at });
-      settled += 1;
-    } else if (byChat.get(head.chatId)?.unreachable === true || markedSince(state, head.chatId, askedAt)) {
-      settleUnreachable(state, open.source, index, at);
-      settled += 1;
-    } else {
-      indexes.push(index);
-    }
+    const item = { source: open.source, index, id, ...head, body: bodies?.bodies[head.body] };
+    const isUnreachable = byChat.get(head.chatId)?.unreachable === true || markedSince(state, head.chatId, askedAt);
+    if (settleRead(state, item, deadLetters.get(id), isUnreachable, ctx, deps)) settled += 1;
+    else indexes.push(index);
   }
   restFrozen(marks, ctx, deps);
-  restChats(resting, state.begunRestUntil, ctx, deps);
   const items = indexes.map((index) => ({
     index,
     chatId: headAt(page.heads, index).chatId,

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs into .test-needs/ what some tests need beyond npm, each only where it is missing (`npm run test:needs`):
+#   venv/            a Python virtual environment with SecantusDB, the independent server that the embedded store is compared with
+#   driver-specs/    the drivers' public specification tests, as the source package of pymongo ships them
+# Needs python3 with venv and a PyPI index; on Debian, as root, python3-venv is installed when it is missing. Ends with 1 and says so when something cannot be had.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+SECANTUSDB=0.7.0b3
+PYMONGO=4.15.4
+into=.test-needs
+mkdir -p "$into"
+
+venv() {
+  [ -x "$into/venv/bin/pip" ] && return
+  if ! python3 -c 'import ensurepip' 2>/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -q && apt-get install -q -y python3-venv
+  fi
+  rm -rf "$into/venv"
+  python3 -m venv "$into/venv"
+}
+
+secantusdb() {
+  [ -x "$into/venv/bin/secantusd-py" ] && "$into/venv/bin/pip" show secantusdb 2>/dev/null | grep -qx "Version: $SECANTUSDB" && return
+  "$into/venv/bin/pip" install --quiet --disable-pip-version-check "secantusdb==$SECANTUSDB"
+}
+
+driver_specs() {
+  [ -f "$into/driver-specs/$PYMONGO" ] && return
+  rm -rf "$into/driver-specs" "$into/sdist"
+  "$into/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest "$into/sdist" "pymongo==$PYMONGO"
+  mkdir -p "$into/driver-specs"
+  tar -xzf "$into/sdist/pymongo-$PYMONGO.tar.gz" -C "$into/driver-specs" --strip-components=2 "pymongo-$PYMONGO/test/crud"
+  rm -rf "$into/sdist"
+  touch "$into/driver-specs/$PYMONGO"
+}
+
+venv
+secantusdb
+driver_specs

@@ -274,6 +274,35 @@ t.test('indexes: which one a query takes, and how much it reads', async (t) => {
   t.match((await plan(chats, { bot: 2, uid: 77 })).text, /"bot_1_open|COLLSCAN/);
 });
 
+t.test('hints are followed, and ranges imply the ranges of a partial index', async (t) => {
+  const things = fresh();
+  await things.insertMany(
+    [1, 2, 3, 4].map((n) => ({ _id: n as unknown as ObjectId, n, ...(n > 2 ? { s: 9 - n } : {}) })),
+  );
+  await things.createIndexes([
+    { key: { n: -1 }, name: 'down' },
+    { key: { s: 1 }, name: 'sparse', sparse: true },
+    { key: { n: 1 }, name: 'some', partialFilterExpression: { n: { $gt: 2 } } },
+  ]);
+  const ids = async (filter: Document, hint: string): Promise<unknown[]> =>
+    (await things.find(filter, { hint }).toArray()).map(({ _id }) => _id);
+  t.strictSame(await ids({}, 'down'), [4, 3, 2, 1], 'in the order of the index, also with nothing to look for');
+  t.strictSame(await ids({}, 'sparse'), [4, 3], 'a sparse index leaves out what it does not hold');
+  t.strictSame(await ids({ n: { $gte: 3 } }, 'some'), [3, 4]);
+  t.strictSame(await ids({ n: 3 }, 'some'), [3]);
+  t.strictSame(await ids({ n: { $in: [3, 4] } }, 'some'), [3, 4]);
+  for (const filter of [{}, { n: { $gte: 2 } }, { n: 2 }, { n: { $gt: 'x' } }, { n: { $gt: Number.NaN } }]) {
+    t.match(await failure(ids(filter, 'some')), { code: 291 }, `${JSON.stringify(filter)} asks for more than it holds`);
+  }
+  t.match(await failure(ids({}, 'none')), { code: 2 });
+});
+
+t.test('a write concern that one host cannot give is refused', async (t) => {
+  const things = fresh();
+  t.match(await failure(things.insertOne({ a: 1 }, { writeConcern: { w: 2 } })), { code: 2 });
+  t.ok(await things.insertOne({ a: 1 }, { writeConcern: { w: 1, journal: true } }));
+});
+
 t.test('the unique index on the keys of pages: multikey and partial', async (t) => {
   const pages = fresh();
   await pages.createIndex({ bot: 1, n: 1 }, { unique: true });

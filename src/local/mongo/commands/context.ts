@@ -1,5 +1,5 @@
-import { eachField, elements, type RawValue, Type } from '../bson/raw-value.js';
-import { stringOf } from '../bson/values.js';
+import { eachField, elements, field, type RawValue, Type } from '../bson/raw-value.js';
+import { integerOf, stringOf } from '../bson/values.js';
 import { badValue, notImplemented, StoreError, typeMismatch } from '../errors.js';
 import type { Catalog, Collection } from '../storage/catalog.js';
 import type { Engine } from '../storage/engine.js';
@@ -51,6 +51,7 @@ export function checkFields(command: Command, known: readonly string[], refused:
     if (refused.includes(name)) throw notImplemented(`'${name}' of ${command.name}`);
     throw new StoreError(40415, 'Location40415', `BSON field '${command.name}.${name}' is an unknown field.`);
   }
+  checkWriteConcern(command.fields.get('writeConcern'));
   const concern = command.fields.get('readConcern');
   if (concern?.type === Type.object) {
     eachField(concern, (name, value) => {
@@ -60,6 +61,15 @@ export function checkFields(command: Command, known: readonly string[], refused:
         throw notImplemented(`the read concern '${level}'`);
       return false;
     });
+  }
+}
+
+/** Every write is acknowledged when flushed, by the one host there is: `w` is a number up to 1 or 'majority'. */
+function checkWriteConcern(concern: RawValue | undefined): void {
+  const w = concern?.type === Type.object ? field(concern, 'w') : undefined;
+  if (w === undefined) return;
+  if (w.type === Type.string ? stringOf(w, 'w') !== 'majority' : integerOf(w, 'writeConcern.w') > 1) {
+    throw badValue("cannot use 'w' > 1 when a host is not replicated");
   }
 }
 

@@ -22,7 +22,7 @@ import { startCursor } from './read.js';
 import { mixedReply } from './reply.js';
 
 const FLAGS = ['unique', 'sparse'];
-const DROPPED_OPTIONS = ['background', 'ns', 'v', 'collation'];
+const DROPPED_OPTIONS = ['ns', 'v', 'collation', 'dropDups']; // what MongoDB takes and does nothing with
 
 function cannotCreate(message: string): StoreError {
   return new StoreError(67, 'CannotCreateIndex', message);
@@ -65,7 +65,8 @@ export function indexSpec(source: RawValue): RawValue {
     if (option === 'key' || option === 'name') continue;
     if (option === 'collation') checkCollation(value);
     if (DROPPED_OPTIONS.includes(option)) continue;
-    if (FLAGS.includes(option)) {
+    if (option === 'background') writer.value(option, value);
+    else if (FLAGS.includes(option)) {
       if (flagOf(value, option)) writer.bool(option, true);
     } else if (option === 'expireAfterSeconds') {
       const seconds = integerOf(value, option);

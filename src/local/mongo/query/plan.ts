@@ -1,4 +1,5 @@
-import { compareValues } from '../bson/compare.js';
+import { compareValues, typeOrder } from '../bson/compare.js';
+import { isNumber, toDouble } from '../bson/numbers.js';
 import { elements, fields, type RawValue, Type } from '../bson/raw-value.js';
 import { NULL } from '../bson/values.js';
 import { StoreError } from '../errors.js';
@@ -112,9 +113,27 @@ function implies(query: readonly Condition[], wanted: Condition): boolean {
           partialAccepts(wanted, value),
       );
     }
-    if (given.op !== wanted.op) return false;
-    return compareValues(given.value, wanted.value) === 0;
+    if (isRange(given.op) && isRange(wanted.op)) return rangeImplies(given, wanted);
+    return given.op === wanted.op && compareValues(given.value, wanted.value) === 0;
   });
+}
+
+const isRange = (op: Condition['op']): boolean => op === 'gt' || op === 'gte' || op === 'lt' || op === 'lte';
+
+/** Values that a range brackets together: of the same place in BSON's order, none of them NaN (which is in no range but its own). */
+function sameBracket(a: RawValue, b: RawValue): boolean {
+  return (
+    typeOrder(a.type) === typeOrder(b.type) && ![a, b].some((one) => isNumber(one.type) && Number.isNaN(toDouble(one)))
+  );
+}
+
+/** Whether every value in one half-open range is in another one: `a > 5` implies `a >= 3`. */
+function rangeImplies(given: Condition, wanted: Condition): boolean {
+  const order = compareValues(given.value, wanted.value);
+  if (given.op === wanted.op && order === 0) return true;
+  if (given.op[0] !== wanted.op[0] || !rangeable(given.value) || !sameBracket(given.value, wanted.value)) return false;
+  if (order === 0) return wanted.op.endsWith('e');
+  return given.op.startsWith('g') ? order > 0 : order < 0;
 }
 
 function partialAccepts(wanted: Condition, value: RawValue): boolean {
@@ -125,12 +144,19 @@ function partialAccepts(wanted: Condition, value: RawValue): boolean {
       return order === 0;
     case 'in':
       return elements(wanted.value).some((one) => compareValues(one, value) === 0);
+    case 'gt':
+    case 'gte':
+    case 'lt':
+    case 'lte':
+      if (!rangeable(value) || !sameBracket(value, wanted.value)) return false;
+      if (order === 0) return wanted.op.endsWith('e');
+      return wanted.op.startsWith('g') ? order > 0 : order < 0;
     default:
-      return false; // ranges bracket by type: only the same range is taken as implied
+      return false;
   }
 }
 
-function usable(index: Index, filter: Filter): boolean {
+function usable(index: Index, filter: Filter, hinted: boolean): boolean {
   if (!index.ready) return false;
   if (index.partial !== undefined) {
     const { partial } = index;
@@ -138,7 +164,8 @@ function usable(index: Index, filter: Filter): boolean {
     if (partial.conditions.length === 0 || !coversAll(partial)) return false;
     if (!partial.conditions.every((wanted) => implies(filter.conditions, wanted))) return false;
   }
-  if (index.sparse) {
+  // A hint takes a sparse index even where it leaves documents out (manual, "Sparse Indexes").
+  if (index.sparse && !hinted) {
     return index.keys.some(({ path }) =>
       filter.conditions.some((condition) => condition.path === path && demandsValue(condition)),
     );
@@ -191,8 +218,8 @@ function orderOf(
   return { reverse: reverse ?? false };
 }
 
-function candidateOf(index: Index, filter: Filter, sort: readonly SortPart[]): Candidate | undefined {
-  if (!usable(index, filter)) return undefined;
+function candidateOf(index: Index, filter: Filter, sort: readonly SortPart[], hinted: boolean): Candidate | undefined {
+  if (!usable(index, filter, hinted)) return undefined;
   const points: RawValue[][] = [];
   const fixed = new Set<string>();
   const multikey = index.multikey.some(Boolean);
@@ -221,7 +248,8 @@ function candidateOf(index: Index, filter: Filter, sort: readonly SortPart[]): C
   const order = several ? undefined : orderOf(index, fixed, sort);
   const sorted = sort.length === 0 || order !== undefined;
   const full = points.length === index.keys.length && index.unique && !several;
-  if (points.length === 0 && bounds === undefined && !(sort.length > 0 && sorted)) return undefined;
+  const helps = points.length > 0 || bounds !== undefined || (sort.length > 0 && sorted);
+  if (!helps && !hinted) return undefined;
   const score =
     (full ? 1000 : 0) +
     points.length * 20 +
@@ -270,7 +298,8 @@ function intervalsOf({ index, points, bounds }: Candidate): Interval[] {
 }
 
 /** Chooses how to find what a filter asks for: the usable index with the longest run of equalities, then a range, then the order; else the whole
- * collection. `hint` is an index's name and is preferred. Throws BadValue when no index has that name. */
+ * collection. `hint` is an index's name (or `$natural`) and is followed. Throws BadValue (2) when no index has that name, 291 when it is a partial index
+ * that does not hold all of what is asked for. */
 export function planQuery(collection: Collection, filter: Filter, sort: readonly SortPart[], hint?: string): Plan {
   if (hint !== undefined && hint !== '$natural' && !collection.indexes.some(({ name }) => name === hint)) {
     throw new StoreError(2, 'BadValue', `hint provided does not correspond to an existing index: ${hint}`);
@@ -278,14 +307,14 @@ export function planQuery(collection: Collection, filter: Filter, sort: readonly
   let best: Candidate | undefined;
   if (hint !== '$natural') {
     for (const index of collection.indexes) {
-      const candidate = candidateOf(index, filter, sort);
+      if (hint !== undefined && index.name !== hint) continue;
+      const candidate = candidateOf(index, filter, sort, hint !== undefined);
       if (candidate === undefined) continue;
-      if (index.name === hint) {
-        best = candidate;
-        break;
-      }
       if (best === undefined || candidate.score > best.score) best = candidate;
     }
+  }
+  if (best === undefined && hint !== undefined && hint !== '$natural') {
+    throw new StoreError(291, 'NoQueryExecutionPlans', `the hinted index ${hint} does not hold all that is asked for`);
   }
   if (best === undefined) {
     return {

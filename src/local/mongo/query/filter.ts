@@ -12,7 +12,7 @@ import {
   regexOperand,
   type ValueTest,
 } from './operators.js';
-import { pathOf, visitPath } from './path.js';
+import { pathOf, type Trail, type Visit, visitPath } from './path.js';
 import { regexOf } from './regex.js';
 
 /** One thing that every matching document fulfils, as the planner and upserts use it. */
@@ -24,7 +24,8 @@ export interface Condition {
 
 /** A compiled filter. */
 export interface Filter {
-  matches(document: RawValue): boolean;
+  /** `trail` is told which elements of arrays fulfilled what all of it demands together (nothing of $or, $nor and negations). */
+  matches(document: RawValue, trail?: Trail): boolean;
   /** What all of it demands together: of the top level and of nested $and, or an $or of one. */
   readonly conditions: readonly Condition[];
   /** Every path that is asked for, also below $or. */
@@ -32,10 +33,10 @@ export interface Filter {
   readonly source: RawValue;
 }
 
-type Test = (target: RawValue) => boolean;
+type Test = (target: RawValue, trail?: Trail) => boolean;
 
 /** Turns a test of values into a test of what holds them; `spread`: elements of an array at the end are asked too. */
-type Ask = (test: ValueTest, spread: boolean) => Test;
+type Ask = (test: Visit, spread: boolean) => Test;
 
 interface Context {
   /** Undefined below $or, $nor, $not and $elemMatch: what is there need not hold for the whole. */
@@ -58,7 +59,7 @@ function all(tests: readonly Test[]): Test {
   const [first, second] = tests;
   if (first === undefined) return () => true;
   if (second === undefined) return first;
-  return (target) => tests.every((test) => test(target));
+  return (target, trail) => tests.every((test) => test(target, trail));
 }
 
 function negate(test: Test): Test {
@@ -70,7 +71,7 @@ function regexTest(operand: RawValue): ValueTest {
   return (value) => value !== undefined && matches(value);
 }
 
-function elemMatch(operand: RawValue, context: Context): ValueTest {
+function elemMatch(operand: RawValue, context: Context, path: string): Visit {
   if (operand.type !== Type.object) throw badValue('$elemMatch needs an Object');
   const first = fields(operand)[0]?.[0];
   const inner: Context = { conditions: undefined, paths: context.paths };
@@ -83,7 +84,14 @@ function elemMatch(operand: RawValue, context: Context): ValueTest {
     // An array inside of the array is asked as if its positions were names.
     matches = (value) => (value.type === Type.object || value.type === Type.array) && document(value);
   }
-  return (value) => value?.type === Type.array && eachElement(value, matches);
+  return (value, trail) => {
+    if (value?.type !== Type.array) return false;
+    return eachElement(value, (element, position) => {
+      if (!matches(element)) return false;
+      trail?.push({ array: path, position, given: false });
+      return true;
+    });
+  };
 }
 
 /** $all is the $and of its members; of an empty list nothing. */
@@ -95,7 +103,7 @@ function allTests(operand: RawValue, ask: Ask, context: Context, path: string): 
     if (isOperators(one)) {
       const [[name, inner]] = fields(one) as [[string, RawValue]];
       if (name !== '$elemMatch') throw badValue(`no ${name} expressions in $all`);
-      return ask(elemMatch(inner, context), false);
+      return ask(elemMatch(inner, context, path), false);
     }
     if (one.type === Type.regex) return ask(regexTest(one), true);
     context.conditions?.push({ path, op: 'all', value: one });
@@ -152,7 +160,7 @@ function operatorTest(
       if (!fields(operators).some(([other]) => other === '$regex')) throw badValue('$options needs a $regex');
       return [];
     case '$elemMatch':
-      return [ask(elemMatch(operand, context), false)];
+      return [ask(elemMatch(operand, context, path), false)];
     case '$all':
       return allTests(operand, ask, context, path);
     case '$not': {
@@ -185,7 +193,7 @@ function logicalTest(name: string, operand: RawValue, context: Context): Test {
     if (part.type !== Type.object) throw badValue(`${name} argument's entries must be objects`);
     return all(documentTests(part, inner));
   });
-  if (name === '$and') return all(tests);
+  if (demanded) return all(tests);
   const any: Test = (document) => tests.some((test) => test(document));
   return name === '$or' ? any : negate(any);
 }
@@ -202,7 +210,7 @@ function documentTests(filter: RawValue, context: Context): Test[] {
     } else {
       const path = pathOf(name);
       context.paths.add(name);
-      const ask: Ask = (test, spread) => (document) => visitPath(document, path, spread, test);
+      const ask: Ask = (test, spread) => (document, trail) => visitPath(document, path, spread, test, trail);
       if (isOperators(operand)) tests.push(...operatorTests(operand, ask, context, name));
       else if (operand.type === Type.regex) tests.push(ask(regexTest(operand), true));
       else {

@@ -239,6 +239,41 @@ const MATCHES: [string, Document, Document[], Document[]][] = [
   ['a regex', { a: /b$/m }, [{ a: 'ab\nc' }], [{ a: 'bc' }]],
 ];
 
+// PCRE2's reading where JavaScript's own is another one: pattern, flags, texts that match, texts that do not.
+const PATTERNS: readonly [string, string, readonly string[], readonly string[]][] = [
+  ['a$', '', ['a', 'a\n', 'ba'], ['a\nb', 'a\n\n']],
+  ['a$', 'm', ['a\nb', 'a'], ['ab']],
+  ['a\\z', '', ['a'], ['a\n']],
+  ['^b', 'm', ['a\nb', 'b'], ['ab', 'a\rb']],
+  ['\\Ab', 'm', ['b'], ['a\nb']],
+  ['^$', 'm', ['', '\n', 'a\n\nb'], ['a', 'a\n']],
+  ['a.b', '', ['a\rb', 'a\u2028b', 'a\u{1F600}b'], ['a\nb', 'ab']],
+  ['a.b', 's', ['a\nb'], ['ab']],
+  ['a\\sb', '', ['a b', 'a\tb'], ['a\u00a0b', 'a\u2028b']],
+  ['[\\S]', '', ['\u00a0', 'x'], [' ', '\n']],
+  ['[]a]', '', [']', 'a'], ['b', '[']],
+  ['[^]a]', '', ['b'], [']', 'a']],
+  ['[a-]', '', ['-', 'a'], ['b']],
+  ['[[:digit:]_]', '', ['7', '_'], ['d', ':']],
+  ['a b # c', 'x', ['ab'], ['a b']],
+  ['(?i)straße', '', ['STRAßE'], ['strasse']],
+  ['(?i)(?s)a.b', '', ['A\nB'], ['ab']],
+  ['\\Qa.b\\E', '', ['a.b'], ['axb']],
+  ['a{,x}', '', ['a{,x}'], ['a']],
+  ['\\-\\_\\@', '', ['-_@'], ['\\-']],
+  ['(?P<n>a)(?#note)b', '', ['ab'], ['a']],
+  ['(?!b)*a', '', ['a'], ['b']],
+];
+
+t.test('regular expressions as PCRE2 reads them', (t) => {
+  for (const [pattern, options, yes, no] of PATTERNS) {
+    const { matches } = compileFilter(raw({ a: { $regex: pattern, $options: options } }));
+    for (const text of yes) t.ok(matches(raw({ a: text })), `/${pattern}/${options} matches ${JSON.stringify(text)}`);
+    for (const text of no) t.notOk(matches(raw({ a: text })), `/${pattern}/${options} not ${JSON.stringify(text)}`);
+  }
+  t.end();
+});
+
 t.test('queries', (t) => {
   for (const [name, filter, yes, no] of MATCHES) {
     const { matches } = compileFilter(raw(filter));
@@ -366,7 +401,11 @@ t.test('filters that are refused', (t) => {
     [{ a: { $bitsAllSet: 1 } }, 238],
     [{ a: { $geoWithin: {} } }, 238],
     [{ a: { $regex: 'a(?>b)' } }, 238],
-    [{ a: { $regex: 'a', $options: 'x' } }, 238],
+    [{ a: { $regex: 'a', $options: 'q' } }, 238],
+    [{ a: { $regex: '(a)\\1' } }, 238],
+    [{ a: { $regex: 'a++' } }, 238],
+    [{ a: { $regex: '[\\d-z]' } }, 51091],
+    [{ a: { $regex: 'a)' } }, 51091],
     [{ a: { $foo: 1 } }, 2],
     [{ $foo: 1 }, 2],
     [{ $and: [] }, 2],

@@ -72,13 +72,13 @@ export function translatePcre(pattern: string, flags: string): Translated {
   const extended = options.includes('x');
 
   /** `\x41`, `\x{1F600}`, or `\0` and `\012`; the code point's escape. */
-  function codePoint(escape: string): string {
+  function codePoint(kind: string): string {
     const rest = pattern.slice(at);
     const digits =
-      escape === 'x' ? /^(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{2}))/.exec(rest) : /^([0-7]{0,2})/.exec(rest);
+      kind === 'x' ? /^(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{2}))/.exec(rest) : /^([0-7]{0,2})/.exec(rest);
     if (digits === null) throw refuse('\\x without two hexadecimal digits');
     at += digits[0].length;
-    const point = Number.parseInt(`0${digits[1] ?? digits[2]}`, escape === 'x' ? 16 : 8);
+    const point = Number.parseInt(`0${digits[1] ?? digits[2]}`, kind === 'x' ? 16 : 8);
     if (point > 0x10ffff) throw invalid('a character code that is too large');
     return `\\u{${point.toString(16)}}`;
   }
@@ -106,13 +106,13 @@ export function translatePcre(pattern: string, flags: string): Translated {
       return { text, set: true };
     }
     if (char !== '\\') return { text: char === '-' ? '\\-' : literal(char), set: false };
-    const escaped = String.fromCodePoint(pattern.codePointAt(at) ?? 0);
+    const letter = String.fromCodePoint(pattern.codePointAt(at) ?? 0);
     if (at >= pattern.length) throw invalid('\\ at the end');
-    at += escaped.length;
-    const set = SETS[escaped];
+    at += letter.length;
+    const set = SETS[letter];
     if (set !== undefined) return { text: set, set: true };
-    const text = escaped === 'b' ? '\\x08' : escaped === '-' ? '\\-' : character(escaped);
-    if (text === undefined) throw refuse(`\\${escaped} in a class`);
+    const text = letter === 'b' ? '\\x08' : letter === '-' ? '\\-' : character(letter);
+    if (text === undefined) throw refuse(`\\${letter} in a class`);
     return { text, set: false };
   }
 
@@ -135,7 +135,7 @@ export function translatePcre(pattern: string, flags: string): Translated {
     return `${body}]`;
   }
 
-  function escape(): string {
+  function escaped(): string {
     const char = String.fromCodePoint(pattern.codePointAt(at) ?? 0);
     if (at >= pattern.length) throw invalid('\\ at the end');
     at += char.length;
@@ -229,7 +229,7 @@ export function translatePcre(pattern: string, flags: string): Translated {
       continue;
     }
     at += char.length;
-    if (char === '\\') out += escape();
+    if (char === '\\') out += escaped();
     else if (char === '[') out += characterClass();
     else if (char === '(') out += group();
     else if (char === '.') out += dotAll ? '[^]' : '[^\\n]';

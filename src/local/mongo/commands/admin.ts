@@ -1,6 +1,7 @@
 import { field, fields, type RawValue, Type } from '../bson/raw-value.js';
 import { date } from '../bson/values.js';
 import { notImplemented, StoreError } from '../errors.js';
+import { commandScope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
 import { type Plan, planQuery } from '../query/plan.js';
 import { parseSort } from '../query/sort.js';
@@ -107,16 +108,17 @@ function planDocument(plan: Plan): RawValue {
 
 function explained(command: Command, store: Store): Query {
   const collection = store.catalog.find(namespaceOf(command));
+  const scope = commandScope(command.fields.get('let'), store.now());
   switch (command.name) {
     case 'find':
-      return findQuery(command, collection);
+      return findQuery(command, collection, scope);
     case 'aggregate':
-      return aggregateQuery(command);
+      return aggregateQuery(command, scope);
     case 'count':
     case 'distinct':
     case 'findAndModify':
       return {
-        filter: compileFilter(documentField(command.fields.get('query'), 'query')),
+        filter: compileFilter(documentField(command.fields.get('query'), 'query'), scope),
         sort: parseSort(command.fields.get('sort')),
         skip: 0,
         limit: 0,
@@ -126,7 +128,7 @@ function explained(command: Command, store: Store): Query {
     case 'delete': {
       const [statement] = documentsOf(command, command.name === 'update' ? 'updates' : 'deletes');
       if (statement === undefined) throw new StoreError(16, 'InvalidLength', 'nothing to explain');
-      return { filter: compileFilter(documentField(field(statement, 'q'), 'q')), sort: [], skip: 0, limit: 0 };
+      return { filter: compileFilter(documentField(field(statement, 'q'), 'q'), scope), sort: [], skip: 0, limit: 0 };
     }
     default:
       throw notImplemented(`explain of ${command.name}`);

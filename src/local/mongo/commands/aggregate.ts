@@ -2,9 +2,10 @@ import { elements, fields, type RawValue, Type } from '../bson/raw-value.js';
 import { int32, integerOf, stringOf } from '../bson/values.js';
 import { documentOf } from '../bson/writer.js';
 import { badValue, failedToParse, notImplemented, StoreError } from '../errors.js';
+import { commandScope, type Scope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
 import { openGroup } from '../query/group.js';
-import { compileProjection } from '../query/projection.js';
+import { compileReshape } from '../query/reshape.js';
 import { parseSort } from '../query/sort.js';
 import type { Command } from '../wire/message.js';
 import { checkCollation, checkFields, documentField, type Handler, hintOf, namespaceOf } from './context.js';
@@ -80,22 +81,17 @@ function sliceFlow(stage: Stage, next: Flow): Flow {
   };
 }
 
-function flowOf(stage: Stage, next: Flow): Flow {
+function flowOf(stage: Stage, scope: Scope, next: Flow): Flow {
+  const reshape = compileReshape(stage.name, stage.operand, scope);
+  if (reshape !== undefined) return { add: (document) => next.add(reshape(document)), finish: () => next.finish() };
   switch (stage.name) {
     case '$match': {
-      const filter = compileFilter(documentField(stage.operand, '$match'));
+      const filter = compileFilter(documentField(stage.operand, '$match'), scope);
       return { add: (document) => filter.matches(document) && next.add(document), finish: () => next.finish() };
     }
     case '$skip':
     case '$limit':
       return sliceFlow(stage, next);
-    case '$project': {
-      const project = compileProjection(documentField(stage.operand, '$project'));
-      return {
-        add: (document) => next.add(project === undefined ? document : project(document)),
-        finish: () => next.finish(),
-      };
-    }
     case '$sort': {
       const list = sortedList(parseSort(stage.operand), 0);
       let order = 0;
@@ -111,7 +107,7 @@ function flowOf(stage: Stage, next: Flow): Flow {
       };
     }
     case '$group': {
-      const group = openGroup(documentField(stage.operand, '$group'));
+      const group = openGroup(documentField(stage.operand, '$group'), scope);
       return {
         add(document) {
           group.add(document);
@@ -144,9 +140,9 @@ function flowOf(stage: Stage, next: Flow): Flow {
 }
 
 /** Takes the stages that a query can do from the front: $match, then $sort, then $skip and $limit. */
-function queryOf(stages: Stage[]): Omit<Query, 'hint' | 'deadline'> {
+function queryOf(stages: Stage[], scope: Scope): Omit<Query, 'hint' | 'deadline'> {
   const take = (name: string): RawValue | undefined => (stages[0]?.name === name ? stages.shift()?.operand : undefined);
-  const filter = compileFilter(documentField(take('$match'), '$match'));
+  const filter = compileFilter(documentField(take('$match'), '$match'), scope);
   const sort = parseSort(take('$sort'));
   const skip = take('$skip');
   const limit = take('$limit');
@@ -158,7 +154,7 @@ function queryOf(stages: Stage[]): Omit<Query, 'hint' | 'deadline'> {
   };
 }
 
-async function runFlow(source: Source, stages: readonly Stage[]): Promise<Source> {
+async function runFlow(source: Source, stages: readonly Stage[], scope: Scope): Promise<Source> {
   const results: RawValue[] = [];
   let bytes = 0;
   let flow: Flow = {
@@ -176,7 +172,7 @@ async function runFlow(source: Source, stages: readonly Stage[]): Promise<Source
     },
     finish: () => undefined,
   };
-  for (const stage of [...stages].reverse()) flow = flowOf(stage, flow);
+  for (const stage of [...stages].reverse()) flow = flowOf(stage, scope, flow);
   let enough = false;
   while (!enough && !source.ended()) {
     for (const document of await source.pull(256, PIECE_BYTES)) {
@@ -192,10 +188,11 @@ async function runFlow(source: Source, stages: readonly Stage[]): Promise<Source
 export const aggregate: Handler = async (store, command) => {
   checkFields(
     command,
-    ['pipeline', 'cursor', 'allowDiskUse', 'hint', 'collation', 'bypassDocumentValidation'],
-    ['let', 'explain', 'exchange', 'fromMongos', 'needsMerge'],
+    ['pipeline', 'cursor', 'allowDiskUse', 'hint', 'collation', 'bypassDocumentValidation', 'let'],
+    ['explain', 'exchange', 'fromMongos', 'needsMerge'],
   );
   checkCollation(command.fields.get('collation'));
+  const scope = commandScope(command.fields.get('let'), store.now());
   const stages = stagesOf(command);
   if (command.fields.get('aggregate')?.type !== Type.string) throw notImplemented('aggregations of a whole database');
   const namespace = namespaceOf(command);
@@ -203,13 +200,13 @@ export const aggregate: Handler = async (store, command) => {
   const cursorOptions = documentField(command.fields.get('cursor'), 'cursor');
   const batch = fields(cursorOptions).find(([name]) => name === 'batchSize')?.[1];
   const query = {
-    ...queryOf(stages),
+    ...queryOf(stages, scope),
     hint: hintOf(command.fields.get('hint'), collection),
     deadline: deadlineOf(command),
   };
   // Compiled once even for a collection that is not there, so that a refusal does not depend on it.
   const source = collection === undefined ? arraySource([]) : openQuery(store, collection, query);
-  const results = stages.length === 0 ? source : await runFlow(source, stages);
+  const results = stages.length === 0 ? source : await runFlow(source, stages, scope);
   return await startCursor(
     store,
     namespace,
@@ -220,6 +217,6 @@ export const aggregate: Handler = async (store, command) => {
 };
 
 /** The query at the head of a pipeline, for explain. */
-export function aggregateQuery(command: Command): Query {
-  return { ...queryOf(stagesOf(command)) };
+export function aggregateQuery(command: Command, scope: Scope): Query {
+  return { ...queryOf(stagesOf(command), scope) };
 }

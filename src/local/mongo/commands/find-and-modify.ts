@@ -2,6 +2,7 @@ import { bytesOf, elements, findField, type RawValue, rawDocument, Type } from '
 import { resetScratch } from '../bson/scratch.js';
 import { flagOf, NULL } from '../bson/values.js';
 import { failedToParse, notImplemented } from '../errors.js';
+import { commandScope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
 import { planQuery } from '../query/plan.js';
 import { compileProjection } from '../query/projection.js';
@@ -35,6 +36,7 @@ const KNOWN = [
   'collation',
   'bypassDocumentValidation',
   'arrayFilters',
+  'let',
 ];
 
 interface Outcome {
@@ -46,12 +48,13 @@ interface Outcome {
 
 /** `findAndModify`: finds one document and changes, replaces, removes or upserts it in one step; errors are the command's own. */
 export const findAndModify: Handler = async (store, command) => {
-  checkFields(command, KNOWN, ['let']);
+  checkFields(command, KNOWN);
   checkCollation(command.fields.get('collation'));
   const filters = command.fields.get('arrayFilters');
   if (filters?.type === Type.array && elements(filters).length > 0) throw notImplemented('arrayFilters');
   const namespace = namespaceOf(command);
-  const filter = compileFilter(documentField(command.fields.get('query'), 'query'));
+  const scope = commandScope(command.fields.get('let'), store.now());
+  const filter = compileFilter(documentField(command.fields.get('query'), 'query'), scope);
   const sort = parseSort(command.fields.get('sort'));
   const removes = flagOf(command.fields.get('remove'), 'remove');
   const given = command.fields.get('update');
@@ -61,7 +64,7 @@ export const findAndModify: Handler = async (store, command) => {
     throw failedToParse('Either an update or remove=true must be specified, and not both');
   if (removes && (upsert || returnsNew)) throw failedToParse("'remove' goes with neither 'upsert' nor 'new'");
   const update = given === undefined ? undefined : compileUpdate(given);
-  const project = compileProjection(command.fields.get('fields'));
+  const project = compileProjection(command.fields.get('fields'), scope);
   const outcome: Outcome = { value: undefined, n: 0, existed: false, upsertedId: undefined };
 
   let scan: Scan | undefined;

@@ -3,6 +3,7 @@ import { eachElement, elements, type RawValue, rawDocument, Type } from '../bson
 import { flagOf, integerOf, stringOf } from '../bson/values.js';
 import { arrayOf, bsonWriter } from '../bson/writer.js';
 import { badValue, StoreError, typeMismatch } from '../errors.js';
+import { commandScope, type Scope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
 import { pathOf, visitPath } from '../query/path.js';
 import { compileProjection, type Projection } from '../query/projection.js';
@@ -25,7 +26,7 @@ import { tailableSource, wakeOf } from './tailable.js';
 
 const FIND_FIELDS = (
   'filter sort projection hint skip limit batchSize singleBatch collation tailable awaitData noCursorTimeout ' +
-  'allowDiskUse allowPartialResults oplogReplay'
+  'allowDiskUse allowPartialResults oplogReplay let'
 ).split(' ');
 const FIRST_BATCH = 101; // as MongoDB's
 const BATCH_BYTES = 15 * 1024 * 1024;
@@ -47,10 +48,10 @@ export function deadlineOf(command: Command): number | undefined {
 }
 
 /** What a find command asks for. Throws as the parts' parsers do. */
-export function findQuery(command: Command, collection: Collection | undefined): Query {
+export function findQuery(command: Command, collection: Collection | undefined, scope: Scope): Query {
   const limit = command.fields.get('limit');
   return {
-    filter: compileFilter(documentField(command.fields.get('filter'), 'filter')),
+    filter: compileFilter(documentField(command.fields.get('filter'), 'filter'), scope),
     sort: parseSort(command.fields.get('sort')),
     skip: countOption(command, 'skip') ?? 0,
     limit: limit === undefined ? 0 : Math.abs(integerOf(limit, 'limit')),
@@ -93,20 +94,21 @@ async function findTailable(
   command: Command,
   namespace: string,
   collection: Collection | undefined,
+  scope: Scope,
 ): Promise<Buffer> {
   if (collection === undefined) return cursorReply('firstBatch', namespace, 0n, []);
   if (collection.capped === undefined) {
     throw badValue(`error processing query: tailable cursor requested on non capped collection ${namespace}`);
   }
   if (command.fields.has('sort')) throw badValue('a tailable cursor cannot be sorted');
-  const query = findQuery(command, collection);
+  const query = findQuery(command, collection, scope);
   if (query.skip !== 0 || query.limit !== 0)
     throw badValue('the embedded store takes neither skip nor limit with a tailable cursor');
   // As MongoDB does: a tailable cursor on an empty collection is dead at once.
   if (collection.count === 0) return cursorReply('firstBatch', namespace, 0n, []);
   const source = projected(
     tailableSource(store, collection, query.filter),
-    compileProjection(command.fields.get('projection')),
+    compileProjection(command.fields.get('projection'), scope),
   );
   const batchSize = countOption(command, 'batchSize');
   const batch = batchSize === 0 ? [] : await source.pull(batchSize ?? FIRST_BATCH, BATCH_BYTES);
@@ -128,7 +130,6 @@ export const find: Handler = async (store, command) => {
     'showRecordId',
     'min',
     'max',
-    'let',
     'resumeAfter',
     'requestResumeToken',
     'term',
@@ -136,10 +137,11 @@ export const find: Handler = async (store, command) => {
   checkCollation(command.fields.get('collation'));
   const namespace = namespaceOf(command);
   const collection = store.catalog.find(namespace);
+  const scope = commandScope(command.fields.get('let'), store.now());
   if (flagOf(command.fields.get('tailable'), 'tailable'))
-    return await findTailable(store, command, namespace, collection);
-  const query = findQuery(command, collection);
-  const project = compileProjection(command.fields.get('projection'));
+    return await findTailable(store, command, namespace, collection, scope);
+  const query = findQuery(command, collection, scope);
+  const project = compileProjection(command.fields.get('projection'), scope);
   const limit = command.fields.get('limit');
   const single =
     flagOf(command.fields.get('singleBatch'), 'singleBatch') || (limit !== undefined && integerOf(limit, 'limit') < 0);
@@ -207,7 +209,10 @@ export const count: Handler = async (store, command) => {
   checkFields(command, ['query', 'limit', 'skip', 'hint', 'collation', 'fields']);
   checkCollation(command.fields.get('collation'));
   const collection = store.catalog.find(namespaceOf(command));
-  const filter = compileFilter(documentField(command.fields.get('query'), 'query'));
+  const filter = compileFilter(
+    documentField(command.fields.get('query'), 'query'),
+    commandScope(undefined, store.now()),
+  );
   const limitValue = command.fields.get('limit');
   const limit = limitValue === undefined ? 0 : Math.abs(integerOf(limitValue, 'limit'));
   const skip = countOption(command, 'skip') ?? 0;
@@ -233,7 +238,10 @@ export const distinct: Handler = async (store, command) => {
   checkCollation(command.fields.get('collation'));
   const collection = store.catalog.find(namespaceOf(command));
   const path = pathOf(stringOf(command.fields.get('key'), 'key'));
-  const filter = compileFilter(documentField(command.fields.get('query'), 'query'));
+  const filter = compileFilter(
+    documentField(command.fields.get('query'), 'query'),
+    commandScope(undefined, store.now()),
+  );
   let values: RawValue[] = [];
   const tidy = (): void => {
     values = values

@@ -3,6 +3,7 @@ import { resetScratch, scratch } from '../bson/scratch.js';
 import { flagOf, integerOf, newObjectId } from '../bson/values.js';
 import { bsonWriter } from '../bson/writer.js';
 import { failedToParse, notImplemented, StoreError } from '../errors.js';
+import { commandScope, type Scope } from '../query/expression.js';
 import { compileFilter, type Filter } from '../query/filter.js';
 import { planQuery } from '../query/plan.js';
 import type { Collection } from '../storage/catalog.js';
@@ -191,14 +192,21 @@ export function updateRecord(
   return next;
 }
 
-function updateStatement(store: Store, command: Command, source: RawValue, index: number, tally: Tally): Statement {
+function updateStatement(
+  store: Store,
+  command: Command,
+  source: RawValue,
+  scope: Scope,
+  index: number,
+  tally: Tally,
+): Statement {
   checkStatement(
     source,
     ['q', 'u', 'multi', 'upsert', 'hint', 'collation'],
     ['c', 'arrayFilters', 'sort', 'constants'],
     'update.updates',
   );
-  const filter = compileFilter(documentField(field(source, 'q'), 'q'));
+  const filter = compileFilter(documentField(field(source, 'q'), 'q'), scope);
   const given = field(source, 'u');
   if (given === undefined) throw failedToParse("an update statement needs 'u'");
   const update = compileUpdate(given);
@@ -246,11 +254,12 @@ function updateStatement(store: Store, command: Command, source: RawValue, index
 
 /** `update`: statements one after another, each seeing what those before it did; n, nModified, upserted and writeErrors. */
 export const update: Handler = async (store, command) => {
-  checkFields(command, ['updates', 'ordered', 'bypassDocumentValidation'], ['let', 'encryptionInformation']);
+  checkFields(command, ['updates', 'ordered', 'bypassDocumentValidation', 'let'], ['encryptionInformation']);
   namespaceOf(command);
+  const scope = commandScope(command.fields.get('let'), store.now());
   const tally = newTally();
   const statements = countedDocuments(command, 'updates').map(
-    (source, index) => () => updateStatement(store, command, source, index, tally),
+    (source, index) => () => updateStatement(store, command, source, scope, index, tally),
   );
   await store.engine.write(statementsStep(statements, tally, orderedOf(command)), true);
   return tallyReply(tally, true);
@@ -289,8 +298,9 @@ export function deleteStatement(
 
 /** `delete`: statements one after another; n and writeErrors. Goes on when the store is full. */
 export const remove: Handler = async (store, command) => {
-  checkFields(command, ['deletes', 'ordered'], ['let', 'encryptionInformation']);
+  checkFields(command, ['deletes', 'ordered', 'let'], ['encryptionInformation']);
   const namespace = namespaceOf(command);
+  const scope = commandScope(command.fields.get('let'), store.now());
   const tally = newTally();
   const statements = countedDocuments(command, 'deletes').map((source) => () => {
     checkStatement(source, ['q', 'limit', 'hint', 'collation'], [], 'delete.deletes');
@@ -298,7 +308,7 @@ export const remove: Handler = async (store, command) => {
     const count = limit === undefined ? 0 : integerOf(limit, 'limit');
     if (count !== 0 && count !== 1)
       throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${count}`);
-    const filter = compileFilter(documentField(field(source, 'q'), 'q'));
+    const filter = compileFilter(documentField(field(source, 'q'), 'q'), scope);
     return deleteStatement(store, namespace, filter, field(source, 'hint'), count === 1, () => {
       tally.n++;
     });

@@ -1,43 +1,55 @@
-import { eachElement, fields, findField, type RawValue, Type, textOf } from '../bson/raw-value.js';
+import { elements, fields, type RawValue, Type, textOf } from '../bson/raw-value.js';
+import { NULL } from '../bson/values.js';
 import { arrayOf, documentOf } from '../bson/writer.js';
-import { badValue, notImplemented } from '../errors.js';
-import { type Path, pathOf } from './path.js';
+import { notImplemented, StoreError, typeMismatch } from '../errors.js';
+import { checkVariableName, compileFieldPath } from './expression/field-path.js';
+import {
+  type Compiler,
+  type Expression,
+  located,
+  type Operator,
+  type Operators,
+  type Scope,
+  type Variable,
+} from './expression/operator.js';
 
-/** A compiled aggregation expression; undefined is a missing value. */
-export type Expression = (document: RawValue) => RawValue | undefined;
+export type { Expression, Scope } from './expression/operator.js';
 
-function follow(value: RawValue, path: Path, depth: number): RawValue | undefined {
-  const next = findField(value, path.parts[depth] as Buffer);
-  if (next === undefined || depth === path.parts.length - 1) return next;
-  if (next.type === Type.object) return follow(next, path, depth + 1);
-  if (next.type !== Type.array) return undefined;
-  const found: RawValue[] = [];
-  eachElement(next, (element) => {
-    const deeper = element.type === Type.object ? follow(element, path, depth + 1) : undefined;
-    if (deeper !== undefined) found.push(deeper);
-    return false;
-  });
-  return arrayOf(found);
-}
+const literal: Operator = (operand) => () => operand;
 
-/** Compiles field paths (`$a.b`), `$$ROOT`, literals, `$literal` and documents of these. Throws NotImplemented naming any other operator. */
-export function compileExpression(source: RawValue): Expression {
-  if (source.type === Type.string) {
-    const text = textOf(source);
-    if (text === '$$ROOT' || text === '$$CURRENT') return (document) => document;
-    if (text.startsWith('$$')) throw notImplemented(`the variable ${text}`);
-    if (!text.startsWith('$')) return () => source;
-    if (text.length === 1) throw badValue("'$' by itself is not a valid FieldPath");
-    const path = pathOf(text.slice(1));
-    return (document) => follow(document, path, 0);
-  }
-  if (source.type === Type.array) throw notImplemented('arrays in an expression');
-  if (source.type !== Type.object) return () => source;
+const OPERATORS: Operators = { $literal: literal };
+
+// Names that MongoDB knows are refused as not implemented, others as unknown.
+const KNOWN_ELSEWHERE = new Set(
+  (
+    '$abs $accumulator $acos $acosh $add $addToSet $allElementsTrue $and $anyElementTrue $asin $asinh $atan $atan2 $atanh $binarySize ' +
+    '$bitAnd $bitNot $bitOr $bitXor $bsonSize $const $cos $cosh $degreesToRadians $encStrContains $encStrEndsWith $encStrNormalizedEq ' +
+    '$encStrStartsWith $function $indexOfArray $mapReduce $median $meta $percentile $radiansToDegrees $rand $sampleRate $sigmoid $sin $sinh ' +
+    '$stdDevPop $stdDevSamp $tan $tanh $toHashedIndexKey $toUUID $tsIncrement $tsSecond $zip'
+  ).split(' '),
+);
+
+function compileObject(source: RawValue, compiler: Compiler): Expression {
   const list = fields(source);
   const [first] = list;
-  if (first?.[0] === '$literal' && list.length === 1) return () => first[1];
-  if (first?.[0].startsWith('$')) throw notImplemented(`the expression operator ${first[0]}`);
-  const parts = list.map(([name, value]) => [name, compileExpression(value)] as const);
+  if (first?.[0].startsWith('$')) {
+    const [name, operand] = first;
+    if (list.length !== 1) {
+      throw located(
+        15983,
+        `An object representing an expression must have exactly one field: ${list.map(([one]) => one)}`,
+      );
+    }
+    const operator = Object.hasOwn(OPERATORS, name) ? OPERATORS[name] : undefined;
+    if (operator !== undefined) return operator(operand, compiler, name);
+    if (KNOWN_ELSEWHERE.has(name)) throw notImplemented(`the expression operator ${name}`);
+    throw new StoreError(168, 'InvalidPipelineOperator', `Unrecognized expression '${name}'`);
+  }
+  const parts = list.map(([name, value]) => {
+    if (name.startsWith('$')) throw located(16410, `FieldPath field names may not start with '$': ${name}`);
+    if (name.includes('.')) throw located(16412, `FieldPath field names may not contain '.': ${name}`);
+    return [name, compiler.compile(value)] as const;
+  });
   return (document) => {
     const out: [string, RawValue][] = [];
     for (const [name, expression] of parts) {
@@ -46,4 +58,60 @@ export function compileExpression(source: RawValue): Expression {
     }
     return documentOf(out);
   };
+}
+
+function compilerOf(scope: Scope): Compiler {
+  const compiler: Compiler = {
+    scope,
+    compile(source) {
+      if (source.type === Type.string) {
+        const text = textOf(source);
+        return text.startsWith('$') ? compileFieldPath(text, scope) : () => source;
+      }
+      if (source.type === Type.object) return compileObject(source, compiler);
+      if (source.type !== Type.array) return () => source;
+      const parts = elements(source).map((one) => compiler.compile(one));
+      // In an array a missing value becomes null.
+      return (document) => arrayOf(parts.map((part) => part(document) ?? NULL));
+    },
+    within(variables) {
+      for (const name of variables.keys()) checkVariableName(name);
+      return compilerOf({ ...scope, variables: new Map([...scope.variables, ...variables]) });
+    },
+  };
+  return compiler;
+}
+
+/** Compiles an aggregation expression: field paths, variables, literals, operators, documents and arrays of these. Throws NotImplemented (238) naming
+ * an operator that is refused, 168 on one that MongoDB does not know either, and MongoDB's codes on operands of a wrong shape. */
+export function compileExpression(source: RawValue, scope: Scope): Expression {
+  return compilerOf(scope).compile(source);
+}
+
+/** The value of an expression that is a literal or a constant variable; undefined when it is anything else. Never throws. */
+export function constantOf(source: RawValue, scope: Scope): RawValue | undefined {
+  if (source.type === Type.string) {
+    const text = textOf(source);
+    if (!text.startsWith('$')) return source;
+    const known = text.startsWith('$$') ? scope.variables.get(text.slice(2)) : undefined;
+    return known?.constant === true ? known.value : undefined;
+  }
+  if (source.type !== Type.object && source.type !== Type.array) return source;
+  const list = source.type === Type.object ? fields(source) : [];
+  return list.length === 1 && list[0]?.[0] === '$literal' ? list[0][1] : undefined;
+}
+
+/** The scope of a command: `let` is its document of constant expressions, `nowMs` its `$$NOW`. Throws TypeMismatch, 9 on a wrong name, 4890500 on what
+ * needs a document. */
+export function commandScope(given: RawValue | undefined, nowMs: number): Scope {
+  const variables = new Map<string, Variable>();
+  const scope: Scope = { nowMs, variables };
+  if (given === undefined || given.type === Type.null) return scope;
+  if (given.type !== Type.object) throw typeMismatch("field 'let' must be an object");
+  const constants: Scope = { nowMs, variables: new Map(), withoutDocument: true };
+  for (const [name, source] of fields(given)) {
+    checkVariableName(name);
+    variables.set(name, { value: compileExpression(source, constants)(documentOf([])), constant: true });
+  }
+  return scope;
 }

@@ -1,6 +1,8 @@
 import { eachElement, elements, fields, type RawValue, Type } from '../bson/raw-value.js';
 import { flagOf } from '../bson/values.js';
 import { badValue, notImplemented } from '../errors.js';
+import type { Scope } from './expression.js';
+import { compileExpressionFilter } from './expression-filter.js';
 import {
   equals,
   hasSize,
@@ -20,6 +22,8 @@ export interface Condition {
   readonly path: string;
   readonly op: 'eq' | 'in' | 'gt' | 'gte' | 'lt' | 'lte' | 'exists' | 'all';
   readonly value: RawValue;
+  /** It comes from an $expr: an index may be asked for it, but an upsert does not take it over. */
+  readonly computed?: true;
 }
 
 /** A compiled filter. */
@@ -42,11 +46,13 @@ interface Context {
   /** Undefined below $or, $nor, $not and $elemMatch: what is there need not hold for the whole. */
   readonly conditions: Condition[] | undefined;
   readonly paths: Set<string>;
+  /** Undefined where $expr is not allowed. */
+  readonly scope: Scope | undefined;
 }
 
 const REFUSED = new Set(
   (
-    '$expr $where $text $jsonSchema $near $nearSphere $geoWithin $geoIntersects $within $bitsAllSet $bitsAllClear ' +
+    '$where $text $jsonSchema $near $nearSphere $geoWithin $geoIntersects $within $bitsAllSet $bitsAllClear ' +
     '$bitsAnySet $bitsAnyClear $sampleRate $alwaysTrue $alwaysFalse $maxDistance $minDistance'
   ).split(' '),
 );
@@ -74,7 +80,7 @@ function regexTest(operand: RawValue): ValueTest {
 function elemMatch(operand: RawValue, context: Context, path: string): Visit {
   if (operand.type !== Type.object) throw badValue('$elemMatch needs an Object');
   const first = fields(operand)[0]?.[0];
-  const inner: Context = { conditions: undefined, paths: context.paths };
+  const inner: Context = { conditions: undefined, paths: context.paths, scope: undefined };
   let matches: Test;
   if (first?.startsWith('$') && first !== '$and' && first !== '$or' && first !== '$nor') {
     const ask: Ask = (test) => test;
@@ -166,7 +172,7 @@ function operatorTest(
     case '$not': {
       if (operand.type === Type.regex) return [negate(ask(regexTest(operand), true))];
       if (!isOperators(operand)) throw badValue('$not needs a regex or a document of operators');
-      return [negate(all(operatorTests(operand, ask, { conditions: undefined, paths: context.paths }, path)))];
+      return [negate(all(operatorTests(operand, ask, { ...context, conditions: undefined }, path)))];
     }
     case '$comment':
       return [];
@@ -188,7 +194,7 @@ function logicalTest(name: string, operand: RawValue, context: Context): Test {
   if (parts.length === 0) throw badValue(`${name} argument must be a non-empty array`);
   // An $or of one is that one, also for what an upsert takes over.
   const demanded = name === '$and' || (name === '$or' && parts.length === 1);
-  const inner = demanded ? context : { conditions: undefined, paths: context.paths };
+  const inner = demanded ? context : { ...context, conditions: undefined };
   const tests = parts.map((part) => {
     if (part.type !== Type.object) throw badValue(`${name} argument's entries must be objects`);
     return all(documentTests(part, inner));
@@ -198,10 +204,18 @@ function logicalTest(name: string, operand: RawValue, context: Context): Test {
   return name === '$or' ? any : negate(any);
 }
 
+function expressionTest(operand: RawValue, { scope, conditions }: Context): Test {
+  if (scope === undefined) throw badValue('$expr can only be applied to the top-level document of a query');
+  const { matches, demands } = compileExpressionFilter(operand, scope);
+  conditions?.push(...demands.map(({ path, value }) => ({ path, op: 'eq', value, computed: true }) as const));
+  return matches;
+}
+
 function documentTests(filter: RawValue, context: Context): Test[] {
   const tests: Test[] = [];
   for (const [name, operand] of fields(filter)) {
     if (name === '$and' || name === '$or' || name === '$nor') tests.push(logicalTest(name, operand, context));
+    else if (name === '$expr') tests.push(expressionTest(operand, context));
     else if (name === '$comment') continue;
     else if (name.startsWith('$') && name !== '$id' && name !== '$ref' && name !== '$db') {
       throw REFUSED.has(name)
@@ -222,17 +236,18 @@ function documentTests(filter: RawValue, context: Context): Test[] {
   return tests;
 }
 
-/** Compiles a filter document. Throws BadValue (2) on what is no filter, NotImplemented (238) on an operator that is refused, by its name. */
-export function compileFilter(source: RawValue): Filter {
+/** Compiles a filter document; `scope`: what an $expr in it can see, without one there can be none. Throws BadValue (2) on what is no filter,
+ * NotImplemented (238) on an operator that is refused, by its name, and as compileExpression. */
+export function compileFilter(source: RawValue, scope?: Scope): Filter {
   const conditions: Condition[] = [];
   const paths = new Set<string>();
-  const matches = all(documentTests(source, { conditions, paths }));
+  const matches = all(documentTests(source, { conditions, paths, scope }));
   return { matches, conditions, paths, source };
 }
 
 /** Compiles a condition on single values, such as $pull's operand: operators, a regex or an equality. Throws as compileFilter. */
 export function compileValueTest(operand: RawValue): (value: RawValue) => boolean {
-  const context: Context = { conditions: undefined, paths: new Set() };
+  const context: Context = { conditions: undefined, paths: new Set(), scope: undefined };
   if (isOperators(operand)) return all(operatorTests(operand, (test) => test, context, ''));
   if (operand.type === Type.regex) return regexTest(operand);
   return equals(operand);

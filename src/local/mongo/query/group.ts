@@ -5,7 +5,7 @@ import { double, int32, NULL } from '../bson/values.js';
 import { documentOf } from '../bson/writer.js';
 import { badValue, notImplemented, StoreError } from '../errors.js';
 import { encodeKey } from '../storage/index-key.js';
-import { compileExpression, type Expression } from './expression.js';
+import { compileExpression, type Expression, type Scope } from './expression.js';
 
 interface Accumulator {
   add(document: RawValue): void;
@@ -30,8 +30,8 @@ function extreme(expression: Expression, sign: 1 | -1): Accumulator {
   };
 }
 
-function accumulatorOf(operator: string, operand: RawValue): () => Accumulator {
-  const expression: Expression = operator === '$count' ? () => int32(1) : compileExpression(operand);
+function accumulatorOf(operator: string, operand: RawValue, scope: Scope): () => Accumulator {
+  const expression: Expression = operator === '$count' ? () => int32(1) : compileExpression(operand, scope);
   switch (operator) {
     case '$sum':
     case '$count':
@@ -89,17 +89,17 @@ export interface Group {
 }
 
 /** Compiles a $group of $sum, $count, $avg, $min, $max, $first and $last. Throws NotImplemented on other accumulators, 15955 without an _id. */
-export function openGroup(source: RawValue): Group {
+export function openGroup(source: RawValue, scope: Scope): Group {
   let id: Expression | undefined;
   const makers: [string, () => Accumulator][] = [];
   for (const [name, value] of fields(source)) {
     if (name === '_id') {
-      id = compileExpression(value);
+      id = compileExpression(value, scope);
       continue;
     }
     const [only, ...rest] = value.type === Type.object ? fields(value) : [];
     if (only === undefined || rest.length > 0) throw badValue(`The field '${name}' must be an accumulator object`);
-    makers.push([name, accumulatorOf(only[0], only[1])]);
+    makers.push([name, accumulatorOf(only[0], only[1], scope)]);
   }
   if (id === undefined) throw new StoreError(15955, 'Location15955', 'a group specification must include an _id');
   const idOf = id;

@@ -1,120 +1,120 @@
 import { isNumber } from '../bson/numbers.js';
-import { eachElement, eachField, field, fields, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
+import { fields, type RawValue, Type } from '../bson/raw-value.js';
 import { flagOf } from '../bson/values.js';
-import { type BsonWriter, bsonWriter } from '../bson/writer.js';
-import { notImplemented, StoreError } from '../errors.js';
+import { failedToParse, notImplemented } from '../errors.js';
+import { fieldNames } from './expression/field-path.js';
+import { located } from './expression/operator.js';
+import { compileExpression, type Expression, type Scope } from './expression.js';
+import { applyProjection, childOf, type ProjectionNode, projectionNode, setExpression } from './projection-tree.js';
 
-/** Makes the projected document of a stored one. */
+/** Makes the projected document of another one. Throws what its expressions throw. */
 export type Projection = (document: RawValue) => RawValue;
 
-type Tree = Map<string, Tree | true>;
+/** What a projection says of one path: it stays, goes or is computed. */
+export interface ProjectionRule {
+  readonly path: string;
+  readonly names: readonly string[];
+  readonly rule: boolean | Expression;
+}
 
-function addPath(tree: Tree, path: string): void {
-  const names = path.split('.');
-  let node = tree;
-  names.forEach((name, i) => {
-    const known = node.get(name);
-    if (i === names.length - 1) {
-      if (known !== undefined && known !== true)
-        throw new StoreError(31249, 'Location31249', `Path collision at ${path}`);
-      node.set(name, true);
-    } else if (known === true) throw new StoreError(31250, 'Location31250', `Path collision at ${path}`);
-    else {
-      const next: Tree = known ?? new Map();
-      node.set(name, next);
-      node = next;
+/** Takes a document of operators (`{$op: …}`) at a path for itself and answers true, or leaves it to the expressions. */
+export type Special = (path: string, operators: RawValue) => boolean;
+
+/** Remembers paths. Throws 31249 or 31250 when one lies on the way of another. */
+export function pathCollisions(): (names: readonly string[]) => void {
+  const leaves = new Set<string>();
+  const ways = new Set<string>();
+  return (names) => {
+    const path = names.join('.');
+    if (leaves.has(path) || ways.has(path)) throw located(31249, `Path collision at ${path}`);
+    for (let i = 1; i < names.length; i++) {
+      const way = names.slice(0, i).join('.');
+      if (leaves.has(way))
+        throw located(31250, `Path collision at ${path} remaining portion ${names.slice(i).join('.')}`);
+      ways.add(way);
     }
-  });
-}
-
-function writeIncluded(writer: BsonWriter, document: RawValue, tree: Tree): void {
-  eachField(document, (name, value) => {
-    const rule = tree.get(name);
-    if (rule === undefined) return false;
-    if (rule === true) writer.value(name, value);
-    else writeNested(writer, name, value, rule, writeIncluded, false);
-    return false;
-  });
-}
-
-function writeExcluded(writer: BsonWriter, document: RawValue, tree: Tree): void {
-  eachField(document, (name, value) => {
-    const rule = tree.get(name);
-    if (rule === undefined) writer.value(name, value);
-    else if (rule !== true) writeNested(writer, name, value, rule, writeExcluded, true);
-    return false;
-  });
-}
-
-type WriteFields = (writer: BsonWriter, document: RawValue, tree: Tree) => void;
-
-/** Descends into documents, and through arrays into the documents in them; other values stay (exclusion) or go (inclusion). */
-function writeNested(
-  writer: BsonWriter,
-  name: string,
-  value: RawValue,
-  tree: Tree,
-  write: WriteFields,
-  keep: boolean,
-): void {
-  if (value.type === Type.object) {
-    writer.begin(name, Type.object);
-    write(writer, value, tree);
-    writer.end();
-  } else if (value.type === Type.array) {
-    writer.begin(name, Type.array);
-    let index = 0;
-    eachElement(value, (element) => {
-      const container = element.type === Type.object || element.type === Type.array;
-      if (container) writeNested(writer, String(index++), element, tree, write, keep);
-      else if (keep) writer.value(String(index++), element);
-      return false;
-    });
-    writer.end();
-  } else if (keep) writer.value(name, value);
-}
-
-function flatten(source: RawValue, prefix: string, into: [string, boolean][]): void {
-  for (const [name, value] of fields(source)) {
-    const path = `${prefix}${name}`;
-    if (name.startsWith('$')) throw notImplemented(`the projection operator ${name}`);
-    if (path.endsWith('.$') || path.includes('.$.')) throw notImplemented('the positional $ in a projection');
-    if (value.type === Type.object && field(value, '') === undefined) {
-      if (fields(value).length === 0)
-        throw new StoreError(51270, 'Location51270', 'An empty sub-projection is not a valid value');
-      flatten(value, `${path}.`, into);
-    } else if (isNumber(value.type) || value.type === Type.bool) into.push([path, flagOf(value, path)]);
-    else throw notImplemented(`an expression for '${path}' in a projection`);
-  }
-}
-
-/** Compiles a projection of fields that are included or left out, nested by dots or documents; undefined when it changes nothing.
- * Throws NotImplemented on operators and expressions, 31253 or 31254 when both kinds are mixed. */
-export function compileProjection(source: RawValue | undefined): Projection | undefined {
-  if (source === undefined || source.type === Type.null) return undefined;
-  const list: [string, boolean][] = [];
-  flatten(source, '', list);
-  if (list.length === 0) return undefined;
-  const idRule = list.find(([path]) => path === '_id')?.[1];
-  const others = list.filter(([path]) => path !== '_id');
-  const inclusion = others.length > 0 ? others[0]?.[1] === true : idRule === true;
-  for (const [path, included] of others) {
-    if (included !== inclusion) {
-      const [code, text] = included ? [31253, 'inclusion on field'] : [31254, 'exclusion on field'];
-      throw new StoreError(
-        code,
-        `Location${code}`,
-        `Cannot do ${text} ${path} in ${included ? 'exclusion' : 'inclusion'} projection`,
-      );
-    }
-  }
-  const tree: Tree = new Map();
-  for (const [path] of others) addPath(tree, path);
-  if (inclusion ? idRule !== false : idRule === false) tree.set('_id', true);
-  const write = inclusion ? writeIncluded : writeExcluded;
-  return (document) => {
-    const writer = bsonWriter(inclusion ? 256 : document.end - document.start + 16);
-    write(writer, document, tree);
-    return rawDocument(writer.finish());
+    leaves.add(path);
   };
+}
+
+/** Reads a projection into rules. Throws 51270 on an empty document, 31249 or 31250 on collisions, and as `compileExpression`. */
+export function projectionRules(
+  source: RawValue,
+  scope: Scope,
+  special: Special = () => false,
+  prefix = '',
+): ProjectionRule[] {
+  return fields(source).flatMap(([name, value]): ProjectionRule[] => {
+    const path = `${prefix}${name}`;
+    const computed = (): ProjectionRule[] => [{ path, names: fieldNames(path), rule: compileExpression(value, scope) }];
+    if (value.type === Type.object) {
+      const [first] = fields(value);
+      if (first === undefined)
+        throw located(51270, 'An empty sub-projection is not a valid value. Found empty object at path');
+      if (!first[0].startsWith('$')) return projectionRules(value, scope, special, `${path}.`);
+      return special(path, value) ? [] : computed();
+    }
+    if (!isNumber(value.type) && value.type !== Type.bool) return computed();
+    return [{ path, names: fieldNames(path), rule: flagOf(value, path) }];
+  });
+}
+
+/** How a list of rules treats what it does not name, and the tree of them. `otherwise`: what a list without rules but of _id does. Throws 31252, 31253
+ * or 31254 when inclusion and exclusion are mixed. */
+export function projectionOf(
+  rules: readonly ProjectionRule[],
+  otherwise: 'inclusion' | 'exclusion' | undefined,
+): { readonly node: ProjectionNode; readonly inclusion: boolean } {
+  const id = rules.find(({ path }) => path === '_id')?.rule;
+  const others = rules.filter(({ path, rule }) => path !== '_id' || typeof rule !== 'boolean');
+  const decider = others.find(({ rule }) => typeof rule === 'boolean') ?? others[0];
+  const inclusion =
+    decider !== undefined ? decider.rule !== false : otherwise !== undefined ? otherwise === 'inclusion' : id === true;
+  const node = projectionNode();
+  const collide = pathCollisions();
+  for (const { path, names, rule } of others) {
+    collide(names);
+    if (typeof rule !== 'boolean') {
+      if (!inclusion) throw located(31252, `Cannot use an expression in an exclusion projection: ${path}`);
+      setExpression(node, names, rule);
+      continue;
+    }
+    if (rule !== inclusion) {
+      throw rule
+        ? located(31253, `Cannot do inclusion on field ${path} in exclusion projection`)
+        : located(31254, `Cannot do exclusion on field ${path} in inclusion projection`);
+    }
+    let at = node;
+    for (const name of names.slice(0, -1)) at = childOf(at, name);
+    at.listed.add(names.at(-1) as string);
+  }
+  const ownId = node.children.has('_id') || node.expressions.has('_id');
+  if (typeof id === 'boolean' ? id === inclusion : inclusion && !ownId) {
+    collide(['_id']);
+    node.listed.add('_id');
+  }
+  return { node, inclusion };
+}
+
+/** Compiles the operand of $project. Throws 51272 when it is empty, and as `projectionRules` and `projectionOf`. */
+export function compileProject(source: RawValue, scope: Scope): Projection {
+  if (source.type !== Type.object) throw located(15969, '$project specification must be an object');
+  const rules = projectionRules(source, scope);
+  if (rules.length === 0) throw located(51272, 'projection specification must have at least one field');
+  const { node, inclusion } = projectionOf(rules, undefined);
+  return (document) => applyProjection(document, node, inclusion ? 'goes' : 'stays');
+}
+
+/** Compiles the projection of a find command; undefined when it changes nothing. Throws as `compileProject`, and NotImplemented by name on $meta. */
+export function compileProjection(source: RawValue | undefined, scope: Scope): Projection | undefined {
+  if (source === undefined || source.type === Type.null) return undefined;
+  if (source.type !== Type.object) throw failedToParse('a projection must be a document');
+  const rules = projectionRules(source, scope, (_path, operators) => {
+    const [name] = fields(operators)[0] as [string, RawValue];
+    if (['$slice', '$elemMatch', '$meta'].includes(name)) throw notImplemented(`the projection operator ${name}`);
+    return false;
+  });
+  if (rules.length === 0) return undefined;
+  const { node, inclusion } = projectionOf(rules, undefined);
+  return (document) => applyProjection(document, node, inclusion ? 'goes' : 'stays');
 }

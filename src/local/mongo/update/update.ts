@@ -321,7 +321,8 @@ export function compileUpdate(source: RawValue): Update {
 export function upsertDocument(filter: Filter, update: Update, now: number): RawValue {
   const root: Node = { type: Type.object, entries: [] };
   const seen: { names: readonly string[]; value: RawValue }[] = [];
-  for (const { path, op, value } of filter.conditions) {
+  for (const { path, op, value, computed } of filter.conditions) {
+    if (computed === true) continue;
     const single = op === 'in' ? elements(value) : [value];
     if (op !== 'eq' && op !== 'all' && !(op === 'in' && single.length === 1)) continue;
     const [wanted] = single as [RawValue];

@@ -21,7 +21,6 @@ import { field, type RawValue, rawDocument, Type, validateDocument } from '../..
 import { StoreError } from '../../../src/local/mongo/errors.js';
 import { compileFilter } from '../../../src/local/mongo/query/filter.js';
 import { encodeKey } from '../../../src/local/mongo/storage/index-key.js';
-import { compileUpdate } from '../../../src/local/mongo/update/update.js';
 
 const raw = (document: Document): RawValue => rawDocument(Buffer.from(serialize(document, { ignoreUndefined: false })));
 const value = (one: unknown): RawValue => field(raw({ v: one }), 'v') as RawValue;
@@ -280,116 +279,6 @@ t.test('queries', (t) => {
     for (const one of yes) t.ok(matches(raw(one)), `${name}: matches ${JSON.stringify(one)}`);
     for (const one of no) t.notOk(matches(raw(one)), `${name}: does not match ${JSON.stringify(one)}`);
   }
-  t.end();
-});
-
-// Each: document, update, the document after it.
-const UPDATES: [string, Document, Document, Document][] = [
-  [
-    '$set keeps order, new fields by name',
-    { _id: 1, b: 1, a: 1 },
-    { $set: { z: 1, a: 2, c: 3 } },
-    { _id: 1, b: 1, a: 2, c: 3, z: 1 },
-  ],
-  ['$set on a path', { _id: 1 }, { $set: { 'a.b.c': 1 } }, { _id: 1, a: { b: { c: 1 } } }],
-  ['$set in an array', { _id: 1, a: [1] }, { $set: { 'a.3': 4 } }, { _id: 1, a: [1, null, null, 4] }],
-  [
-    '$unset',
-    { _id: 1, a: 1, b: [1, 2], c: { d: 1, e: 2 } },
-    { $unset: { a: '', 'b.0': '', 'c.d': '', x: '' } },
-    { _id: 1, b: [null, 2], c: { e: 2 } },
-  ],
-  [
-    '$inc and $mul',
-    { _id: 1, a: 1, b: 4 },
-    { $inc: { a: 2, x: 5 }, $mul: { b: 2, y: 3 } },
-    { _id: 1, a: 3, b: 8, x: 5, y: 0 },
-  ],
-  [
-    '$min and $max',
-    { _id: 1, a: 5, b: 5 },
-    { $min: { a: 3, x: 1 }, $max: { b: 3, y: 1 } },
-    { _id: 1, a: 3, b: 5, x: 1, y: 1 },
-  ],
-  ['$rename', { _id: 1, a: 1, b: 2 }, { $rename: { a: 'c.d', no: 'x' } }, { _id: 1, b: 2, c: { d: 1 } }],
-  ['$push', { _id: 1, a: [3] }, { $push: { a: 1, b: 2 } }, { _id: 1, a: [3, 1], b: [2] }],
-  [
-    '$push with all modifiers',
-    { _id: 1, a: [5, 1] },
-    { $push: { a: { $each: [4, 2], $sort: 1, $slice: -3 } } },
-    { _id: 1, a: [2, 4, 5] },
-  ],
-  [
-    '$push at a position',
-    { _id: 1, a: [1, 2] },
-    { $push: { a: { $each: [8, 9], $position: 1 } } },
-    { _id: 1, a: [1, 8, 9, 2] },
-  ],
-  [
-    '$push sorted by a field',
-    { _id: 1, a: [{ n: 2 }] },
-    { $push: { a: { $each: [{ n: 1 }], $sort: { n: 1 } } } },
-    { _id: 1, a: [{ n: 1 }, { n: 2 }] },
-  ],
-  ['$addToSet', { _id: 1, a: [1] }, { $addToSet: { a: { $each: [1, new Double(1), 2] } } }, { _id: 1, a: [1, 2] }],
-  [
-    '$pull',
-    { _id: 1, a: [1, 5, 9], b: [{ x: 1, y: 1 }, { x: 2 }] },
-    { $pull: { a: { $gte: 5 }, b: { x: 1 } } },
-    { _id: 1, a: [1], b: [{ x: 2 }] },
-  ],
-  [
-    '$pullAll and $pop',
-    { _id: 1, a: [1, 2, 1], b: [1, 2], c: [1, 2] },
-    { $pullAll: { a: [1] }, $pop: { b: 1, c: -1 } },
-    { _id: 1, a: [2], b: [1], c: [2] },
-  ],
-  ['$setOnInsert does nothing here', { _id: 1 }, { $setOnInsert: { a: 1 } }, { _id: 1 }],
-  ['a replacement keeps _id', { _id: 1, a: 1 }, { b: 2 }, { _id: 1, b: 2 }],
-];
-// Each: document, update, the error's code.
-const REFUSALS: [string, Document, Document, number][] = [
-  ['an unknown operator', {}, { $foo: { a: 1 } }, 9],
-  ['a field beside operators', {}, { $set: { a: 1 }, b: 1 }, 9],
-  ['conflicting paths', {}, { $set: { a: 1, 'a.b': 2 } }, 40],
-  ['the same path twice', {}, { $set: { a: 1 }, $inc: { a: 1 } }, 40],
-  ['a path through a number', { a: 5 }, { $set: { 'a.b': 1 } }, 28],
-  ['a name in an array', { a: [1] }, { $set: { 'a.b': 1 } }, 28],
-  ['$inc of a text', { a: 'x' }, { $inc: { a: 1 } }, 14],
-  ['$inc by a text', { a: 1 }, { $inc: { a: 'x' } }, 14],
-  ['$inc over 64 bits', { a: long('9223372036854775807') }, { $inc: { a: 1 } }, 2],
-  ['$push on a number', { a: 1 }, { $push: { a: 1 } }, 2],
-  ['another _id', { _id: 1 }, { $set: { _id: 2 } }, 66],
-  ['another _id by replacement', { _id: 1 }, { _id: 2 }, 66],
-  ['an empty name', {}, { $set: { 'a.': 1 } }, 56],
-  ['positional $', { a: [1] }, { $set: { 'a.$': 1 } }, 238],
-  ['positional $[]', { a: [1] }, { $set: { 'a.$[]': 1 } }, 238],
-  ['positional $[x]', { a: [1] }, { $set: { 'a.$[x]': 1 } }, 238],
-  ['$bit', { a: 1 }, { $bit: { a: { and: 1 } } }, 238],
-];
-
-t.test('updates', (t) => {
-  for (const [name, before, update, after] of UPDATES) {
-    const result = compileUpdate(raw(update)).apply(raw(before), false, 0);
-    t.strictSame(deserialize(Buffer.from(result.bytes.subarray(result.start, result.end))), after, name);
-    t.strictSame(
-      Object.keys(deserialize(Buffer.from(result.bytes.subarray(result.start, result.end)))),
-      Object.keys(after),
-      `${name}: order`,
-    );
-  }
-  for (const [name, before, update, code] of REFUSALS) {
-    t.throws(() => compileUpdate(raw(update)).apply(raw({ _id: 1, ...before }), false, 0), { code }, name);
-  }
-  const untouched = raw({ _id: 1, l: long('5'), d: new Double(5), x: 1 });
-  t.equal(
-    compileUpdate(raw({ $set: { x: 1 } })).apply(untouched, false, 0),
-    untouched,
-    'no change is the same document',
-  );
-  const kept = compileUpdate(raw({ $set: { x: 2 } })).apply(untouched, false, 0);
-  t.equal(field(kept, 'l')?.type, Type.int64, 'types of what is not touched stay');
-  t.equal(field(kept, 'd')?.type, Type.double);
   t.end();
 });
 

@@ -1,26 +1,15 @@
-import { bytesOf, elements, findField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
+import { bytesOf, findField, type RawValue, rawDocument } from '../bson/raw-value.js';
 import { resetScratch } from '../bson/scratch.js';
 import { flagOf, NULL } from '../bson/values.js';
-import { failedToParse, notImplemented } from '../errors.js';
+import { failedToParse } from '../errors.js';
 import { commandScope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
-import { planQuery } from '../query/plan.js';
 import { compileProjection } from '../query/projection.js';
 import { parseSort } from '../query/sort.js';
-import type { Collection } from '../storage/catalog.js';
-import { recordKey } from '../storage/index-key.js';
-import { openScan, type Scan } from '../storage/scan.js';
-import { compileUpdate, upsertDocument } from '../update/update.js';
-import {
-  checkCollation,
-  checkFields,
-  collectionFor,
-  documentField,
-  type Handler,
-  hintOf,
-  namespaceOf,
-} from './context.js';
-import { sortedList } from './query.js';
+import { compileUpdate } from '../update/update.js';
+import { upsertDocument } from '../update/upsert.js';
+import { openChoice } from './choice.js';
+import { checkCollation, checkFields, collectionFor, documentField, type Handler, namespaceOf } from './context.js';
 import { mixedDocument, mixedReply } from './reply.js';
 import { insertOne, updateRecord } from './write.js';
 
@@ -50,8 +39,6 @@ interface Outcome {
 export const findAndModify: Handler = async (store, command) => {
   checkFields(command, KNOWN);
   checkCollation(command.fields.get('collation'));
-  const filters = command.fields.get('arrayFilters');
-  if (filters?.type === Type.array && elements(filters).length > 0) throw notImplemented('arrayFilters');
   const namespace = namespaceOf(command);
   const scope = commandScope(command.fields.get('let'), store.now());
   const filter = compileFilter(documentField(command.fields.get('query'), 'query'), scope);
@@ -60,49 +47,19 @@ export const findAndModify: Handler = async (store, command) => {
   const given = command.fields.get('update');
   const upsert = flagOf(command.fields.get('upsert'), 'upsert');
   const returnsNew = flagOf(command.fields.get('new'), 'new');
-  if (removes === (given !== undefined))
-    throw failedToParse('Either an update or remove=true must be specified, and not both');
-  if (removes && (upsert || returnsNew)) throw failedToParse("'remove' goes with neither 'upsert' nor 'new'");
-  const update = given === undefined ? undefined : compileUpdate(given);
+  const arrayFilters = command.fields.get('arrayFilters');
+  if (!removes && given === undefined) throw failedToParse('Either an update or remove=true must be specified');
+  if (removes) {
+    if (given !== undefined) throw failedToParse('Cannot specify both an update and remove=true');
+    if (upsert) throw failedToParse('Cannot specify both upsert=true and remove=true');
+    if (returnsNew)
+      throw failedToParse("Cannot specify both new=true and remove=true; 'remove' always returns the deleted document");
+    if (arrayFilters !== undefined) throw failedToParse('Cannot specify arrayFilters and remove=true');
+  }
+  const update = given === undefined ? undefined : compileUpdate(given, scope, { arrayFilters });
+  const choose = openChoice(store, filter, sort, command.fields.get('hint'));
   const project = compileProjection(command.fields.get('fields'), scope);
   const outcome: Outcome = { value: undefined, n: 0, existed: false, upsertedId: undefined };
-
-  let scan: Scan | undefined;
-  let list: ReturnType<typeof sortedList> | undefined;
-  let sorted = true;
-
-  /** The document to be changed, read in this very transaction. */
-  function choose(
-    collection: Collection,
-    outOfTime: () => boolean,
-  ): { record: number; document: RawValue } | 'later' | 'end' {
-    for (;;) {
-      if (scan === undefined) {
-        const plan = planQuery(collection, filter, sort, hintOf(command.fields.get('hint'), collection));
-        sorted = plan.sorted;
-        scan = openScan(store.engine, store.catalog, collection, plan);
-        list = sortedList(sort, 1);
-      }
-      let found: { record: number; document: RawValue } | undefined;
-      const state = scan.next((record, document) => {
-        if (!filter.matches(document)) return false;
-        if (sorted) found = { record, document };
-        else list?.add(record, document);
-        return sorted;
-      }, outOfTime);
-      if (found !== undefined) return found;
-      if (state === 'later') return 'later';
-      const best = sorted ? undefined : list?.take()[0];
-      if (best === undefined) return 'end';
-      // It may have changed since it was sorted, if that took several transactions.
-      const bytes = store.engine.docs.get(recordKey(collection.id, best.record));
-      if (bytes?.equals(best.document.bytes) === true) return best;
-      if (bytes !== undefined && filter.matches(rawDocument(bytes)))
-        return { record: best.record, document: rawDocument(bytes) };
-      scan = undefined;
-      if (outOfTime()) return 'later';
-    }
-  }
 
   await store.engine.write((outOfTime) => {
     const collection = store.catalog.find(namespace);
@@ -114,7 +71,7 @@ export const findAndModify: Handler = async (store, command) => {
         outcome.value = found.document;
       } else {
         resetScratch();
-        const changed = updateRecord(store, collection, found.record, found.document, update);
+        const changed = updateRecord(store, collection, found, filter, update);
         // The new document lies in scratch bytes, and is answered with after the commit.
         const next = changed === undefined ? found.document : rawDocument(Buffer.from(bytesOf(changed)));
         outcome.value = returnsNew ? next : found.document;

@@ -1,117 +1,34 @@
-import { elements, field, fields, findField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
+import { field, findField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
 import { resetScratch, scratch } from '../bson/scratch.js';
-import { flagOf, integerOf, newObjectId } from '../bson/values.js';
-import { bsonWriter } from '../bson/writer.js';
-import { failedToParse, notImplemented, StoreError } from '../errors.js';
+import { flagOf, integerOf } from '../bson/values.js';
+import { failedToParse } from '../errors.js';
 import { commandScope, type Scope } from '../query/expression.js';
 import { compileFilter, type Filter } from '../query/filter.js';
+import type { Trail } from '../query/path.js';
 import { planQuery } from '../query/plan.js';
+import { parseSort } from '../query/sort.js';
 import type { Collection } from '../storage/catalog.js';
-import type { WriteStep } from '../storage/engine.js';
 import { recordKey } from '../storage/index-key.js';
 import { openScan, type Scan } from '../storage/scan.js';
-import { compileUpdate, MAX_DOCUMENT_BYTES, type Update, upsertDocument } from '../update/update.js';
+import { storableDocument } from '../update/storable.js';
+import { compileUpdate, type Update } from '../update/update.js';
+import { upsertDocument } from '../update/upsert.js';
 import type { Command } from '../wire/message.js';
+import { type Found, openChoice } from './choice.js';
+import { checkFields, collectionFor, documentField, type Handler, hintOf, namespaceOf, type Store } from './context.js';
 import {
-  checkCollation,
-  checkFields,
-  collectionFor,
-  documentField,
-  documentsOf,
-  type Handler,
-  hintOf,
-  namespaceOf,
-  type Store,
-} from './context.js';
-import { errorFields, mixedReply } from './reply.js';
+  countedDocuments,
+  newTally,
+  nextMatch,
+  orderedOf,
+  type Statement,
+  statementFields,
+  statementsStep,
+  type Tally,
+  tallyReply,
+} from './statements.js';
 
 const ID = Buffer.from('_id');
-const MAX_STATEMENTS = 100_000; // maxWriteBatchSize of hello
-
-interface Tally {
-  n: number;
-  modified: number;
-  readonly upserted: { index: number; _id: RawValue }[];
-  readonly errors: Record<string, unknown>[];
-}
-
-/** One statement: returns true when it is done, false to be called again in a later transaction. */
-type Statement = (outOfTime: () => boolean) => boolean;
-
-/** Runs statements one after another inside the store's transactions; an ordered command ends with its first error. */
-function statementsStep(statements: readonly (() => Statement)[], tally: Tally, ordered: boolean): WriteStep {
-  let at = 0;
-  let current: Statement | undefined;
-  return (outOfTime) => {
-    while (at < statements.length) {
-      try {
-        resetScratch();
-        const statement: Statement = current ?? (statements[at] as () => Statement)();
-        current = statement;
-        if (!statement(outOfTime)) return false;
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
-        tally.errors.push({ index: at, ...errorFields(error) });
-        if (ordered) return true;
-      }
-      current = undefined;
-      at++;
-      if (at < statements.length && outOfTime()) return false;
-    }
-    return true;
-  };
-}
-
-function tallyReply(tally: Tally, updates: boolean): Buffer {
-  return mixedReply({
-    n: tally.n,
-    ...(updates ? { nModified: tally.modified } : {}),
-    ...(tally.upserted.length > 0 ? { upserted: tally.upserted } : {}),
-    ...(tally.errors.length > 0 ? { writeErrors: tally.errors } : {}),
-  });
-}
-
-function newTally(): Tally {
-  return { n: 0, modified: 0, upserted: [], errors: [] };
-}
-
-function orderedOf(command: Command): boolean {
-  const value = command.fields.get('ordered');
-  return value === undefined || flagOf(value, 'ordered');
-}
-
-function countedDocuments(command: Command, name: string): readonly RawValue[] {
-  const list = documentsOf(command, name);
-  if (list.length === 0 || list.length > MAX_STATEMENTS) {
-    throw new StoreError(
-      16,
-      'InvalidLength',
-      `Write batch sizes must be between 1 and ${MAX_STATEMENTS}. Got ${list.length} operations.`,
-    );
-  }
-  return list;
-}
-
-/** A document as it is stored: with its `_id`, first. Throws 10334 when it is too large, 53 on an `_id` that cannot be one. */
-export function storableDocument(document: RawValue): RawValue {
-  const id = findField(document, ID);
-  if (document.end - document.start > MAX_DOCUMENT_BYTES) {
-    throw new StoreError(
-      10334,
-      'BSONObjectTooLarge',
-      `a document of ${document.end - document.start} bytes is larger than 16 MiB`,
-    );
-  }
-  if (id?.type === Type.array || id?.type === Type.regex || id?.type === Type.undefined) {
-    throw new StoreError(53, 'InvalidIdField', "The '_id' value cannot be of this type");
-  }
-  // Type byte, then the name: the first field begins 4 bytes into the document.
-  if (id !== undefined && id.start === document.start + 9) return document;
-  const writer = bsonWriter(document.end - document.start + 32);
-  writer.value('_id', id ?? newObjectId());
-  for (const [name, value] of fields(document)) if (name !== '_id') writer.value(name, value);
-  return rawDocument(writer.finish());
-}
 
 /** Removes the oldest documents of a capped collection until it fits. */
 function trim(store: Store, collection: Collection): void {
@@ -142,7 +59,7 @@ export const insert: Handler = async (store, command) => {
   const tally = newTally();
   const statements = countedDocuments(command, 'documents').map(
     (document) => (): Statement => () => {
-      insertOne(store, collectionFor(store, command), storableDocument(document));
+      insertOne(store, collectionFor(store, command), storableDocument(document, 'insert'));
       tally.n++;
       return true;
     },
@@ -151,105 +68,108 @@ export const insert: Handler = async (store, command) => {
   return tallyReply(tally, false);
 };
 
-function checkStatement(statement: RawValue, known: readonly string[], refused: readonly string[], name: string): void {
-  for (const [one, value] of fields(statement)) {
-    if (known.includes(one)) continue;
-    if (refused.includes(one)) {
-      if (one === 'arrayFilters' && value.type === Type.array && elements(value).length === 0) continue;
-      throw notImplemented(`'${one}' of ${name}`);
-    }
-    throw new StoreError(40415, 'Location40415', `BSON field '${name}.${one}' is an unknown field.`);
-  }
-  checkCollation(field(statement, 'collation'));
-}
-
-/** Finds the next match of a scan: the record and its document, 'later' or 'end'. */
-function nextMatch(
-  scan: Scan,
-  filter: Filter,
-  outOfTime: () => boolean,
-): { record: number; document: RawValue } | 'later' | 'end' {
-  let found: { record: number; document: RawValue } | undefined;
-  const state = scan.next((record, document) => {
-    if (!filter.matches(document)) return false;
-    found = { record, document };
-    return true;
-  }, outOfTime);
-  return found ?? (state === 'later' ? 'later' : 'end');
-}
-
-/** Changes one document by an update; returns whether it changed. Inside a write. */
+/** Changes one document, which `filter` matched, by an update; returns it as it is now, or undefined when it did not change. Inside a write. */
 export function updateRecord(
   store: Store,
   collection: Collection,
-  record: number,
-  document: RawValue,
+  { record, document }: Found,
+  filter: Filter,
   update: Update,
 ): RawValue | undefined {
-  const next = update.apply(document, false, store.now());
+  let trail: Trail | undefined;
+  if (update.usesMatch) {
+    trail = [];
+    filter.matches(document, trail);
+  }
+  const next = update.apply(document, { inserting: false, now: store.now() }, trail);
   if (next === document) return undefined;
   store.records.replace(collection, record, document, next, update.touched);
   return next;
 }
 
+type StatementFields = ReadonlyMap<string, RawValue>;
+
+const UPDATE_FIELDS = ['multi', 'upsert', 'upsertSupplied', 'hint', 'collation', 'arrayFilters', 'sort', 'c'];
+
 function updateStatement(
   store: Store,
   command: Command,
-  source: RawValue,
+  given: StatementFields,
   scope: Scope,
   index: number,
   tally: Tally,
 ): Statement {
-  checkStatement(
-    source,
-    ['q', 'u', 'multi', 'upsert', 'hint', 'collation'],
-    ['c', 'arrayFilters', 'sort', 'constants'],
-    'update.updates',
-  );
-  const filter = compileFilter(documentField(field(source, 'q'), 'q'), scope);
-  const given = field(source, 'u');
-  if (given === undefined) throw failedToParse("an update statement needs 'u'");
-  const update = compileUpdate(given);
-  const multi = flagOf(field(source, 'multi'), 'multi');
-  const upsert = flagOf(field(source, 'upsert'), 'upsert');
+  const filter = compileFilter(documentField(given.get('q'), 'q'), scope);
+  const constants = given.get('c');
+  const update = compileUpdate(given.get('u') as RawValue, scope, {
+    arrayFilters: given.get('arrayFilters'),
+    constants,
+  });
+  const multi = flagOf(given.get('multi'), 'multi');
+  const upsert = flagOf(given.get('upsert'), 'upsert');
+  const sort = parseSort(given.get('sort'));
+  const supplied = flagOf(given.get('upsertSupplied'), 'upsertSupplied')
+    ? suppliedDocument(constants, upsert)
+    : undefined;
   if (multi && update.replaces) throw failedToParse('multi update is not supported for replacement-style update');
+  if (multi && sort.length > 0) throw failedToParse('Cannot specify sort with multi=true');
+  const choose = sort.length > 0 ? openChoice(store, filter, sort, given.get('hint')) : undefined;
   // What an index yields may move ahead of the scan by being changed: each document is changed once.
   const changed = new Set<number>();
   let scan: Scan | undefined;
   let matched = 0;
+  let modified = 0;
+
+  /** Changes what matches; false when the time is out. */
+  function changeAll(collection: Collection, outOfTime: () => boolean): boolean {
+    for (;;) {
+      let found: Found | 'later' | 'end';
+      if (choose !== undefined) found = choose(collection, outOfTime);
+      else {
+        scan ??= openScan(
+          store.engine,
+          store.catalog,
+          collection,
+          planQuery(collection, filter, [], hintOf(given.get('hint'), collection)),
+          scratch,
+        );
+        found = nextMatch(scan, filter, outOfTime);
+      }
+      if (found === 'later') return false;
+      if (found === 'end') return true;
+      if (changed.has(found.record)) continue;
+      if (updateRecord(store, collection, found, filter, update) !== undefined) modified++;
+      matched++;
+      if (!multi) return true;
+      changed.add(found.record);
+      resetScratch();
+      if (outOfTime()) return false;
+    }
+  }
+
   return (outOfTime) => {
     const collection = store.catalog.find(namespaceOf(command));
-    if (collection !== undefined) {
-      scan ??= openScan(
-        store.engine,
-        store.catalog,
-        collection,
-        planQuery(collection, filter, [], hintOf(field(source, 'hint'), collection)),
-        scratch,
-      );
-      for (;;) {
-        const found = nextMatch(scan, filter, outOfTime);
-        if (found === 'later') return false;
-        if (found === 'end') break;
-        if (changed.has(found.record)) continue;
-        if (updateRecord(store, collection, found.record, found.document, update) !== undefined) tally.modified++;
-        matched++;
-        tally.n++;
-        if (!multi) return true;
-        changed.add(found.record);
-        resetScratch();
-        if (outOfTime()) return false;
-      }
-    }
+    if (collection !== undefined && !changeAll(collection, outOfTime)) return false;
     if (matched === 0 && upsert) {
       const target = collection ?? collectionFor(store, command);
-      const document = upsertDocument(filter, update, store.now());
+      const document = upsertDocument(filter, update, store.now(), supplied);
       insertOne(store, target, document);
-      tally.n++;
       tally.upserted.push({ index, _id: findField(document, ID) as RawValue });
+      matched = 1;
     }
+    // A statement that fails counts nothing, whatever it changed before.
+    tally.n += matched;
+    tally.modified += modified;
     return true;
   };
+}
+
+/** The document that an upsert inserts as it is: the constant `new`. Throws FailedToParse (9) without `upsert` or without that document. */
+function suppliedDocument(constants: RawValue | undefined, upsert: boolean): RawValue {
+  const document = constants === undefined ? undefined : field(constants, 'new');
+  if (!upsert || document?.type !== Type.object)
+    throw failedToParse("'upsertSupplied' needs 'upsert: true' and a document 'new' in the constants 'c'");
+  return document;
 }
 
 /** `update`: statements one after another, each seeing what those before it did; n, nModified, upserted and writeErrors. */
@@ -258,9 +178,10 @@ export const update: Handler = async (store, command) => {
   namespaceOf(command);
   const scope = commandScope(command.fields.get('let'), store.now());
   const tally = newTally();
-  const statements = countedDocuments(command, 'updates').map(
-    (source, index) => () => updateStatement(store, command, source, scope, index, tally),
-  );
+  const statements = countedDocuments(command, 'updates').map((source, index) => {
+    const given = statementFields(source, 'update.updates', ['q', 'u'], UPDATE_FIELDS);
+    return () => updateStatement(store, command, given, scope, index, tally);
+  });
   await store.engine.write(statementsStep(statements, tally, orderedOf(command)), true);
   return tallyReply(tally, true);
 };
@@ -302,16 +223,17 @@ export const remove: Handler = async (store, command) => {
   const namespace = namespaceOf(command);
   const scope = commandScope(command.fields.get('let'), store.now());
   const tally = newTally();
-  const statements = countedDocuments(command, 'deletes').map((source) => () => {
-    checkStatement(source, ['q', 'limit', 'hint', 'collation'], [], 'delete.deletes');
-    const limit = field(source, 'limit');
-    const count = limit === undefined ? 0 : integerOf(limit, 'limit');
+  const statements = countedDocuments(command, 'deletes').map((source) => {
+    const given = statementFields(source, 'delete.deletes', ['q', 'limit'], ['hint', 'collation']);
+    const count = integerOf(given.get('limit') as RawValue, 'limit');
     if (count !== 0 && count !== 1)
       throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${count}`);
-    const filter = compileFilter(documentField(field(source, 'q'), 'q'), scope);
-    return deleteStatement(store, namespace, filter, field(source, 'hint'), count === 1, () => {
-      tally.n++;
-    });
+    return () => {
+      const filter = compileFilter(documentField(given.get('q'), 'q'), scope);
+      return deleteStatement(store, namespace, filter, given.get('hint'), count === 1, () => {
+        tally.n++;
+      });
+    };
   });
   await store.engine.write(statementsStep(statements, tally, orderedOf(command)), false);
   return tallyReply(tally, false);

@@ -115,3 +115,15 @@ export function commandScope(given: RawValue | undefined, nowMs: number): Scope 
   }
   return scope;
 }
+
+/** A scope with more variables: the constants of one update of a command. Throws TypeMismatch (14) when they are no document, FailedToParse (9) on a wrong name. */
+export function withConstants(scope: Scope, given: RawValue | undefined): Scope {
+  if (given === undefined) return scope;
+  if (given.type !== Type.object) throw typeMismatch("field 'c' must be an object");
+  const variables = new Map(scope.variables);
+  for (const [name, value] of fields(given)) {
+    checkVariableName(name);
+    variables.set(name, { value, constant: true });
+  }
+  return { ...scope, variables };
+}

@@ -244,11 +244,3 @@ export function compileFilter(source: RawValue, scope?: Scope): Filter {
   const matches = all(documentTests(source, { conditions, paths, scope }));
   return { matches, conditions, paths, source };
 }
-
-/** Compiles a condition on single values, such as $pull's operand: operators, a regex or an equality. Throws as compileFilter. */
-export function compileValueTest(operand: RawValue): (value: RawValue) => boolean {
-  const context: Context = { conditions: undefined, paths: new Set(), scope: undefined };
-  if (isOperators(operand)) return all(operatorTests(operand, (test) => test, context, ''));
-  if (operand.type === Type.regex) return regexTest(operand);
-  return equals(operand);
-}

@@ -102,6 +102,15 @@ const TYPE_NAMES: Readonly<Record<string, readonly number[]>> = {
   number: [1, 16, 18, 19],
 };
 
+const NAMES_OF_TYPES = new Map(
+  Object.entries(TYPE_NAMES).flatMap(([name, types]) => (types.length === 1 ? [[types[0] as number, name]] : [])),
+);
+
+/** The name of a type byte, as $type takes it. Never throws on BSON's types. */
+export function typeName(type: number): string {
+  return NAMES_OF_TYPES.get(type) ?? `type ${type}`;
+}
+
 /** $type by name, number or a list of them. Throws BadValue on an unknown one. */
 export function isType(operand: RawValue): ValueTest {
   const wanted = new Set<number>();

@@ -1,98 +1,154 @@
 import { compareValues } from '../bson/compare.js';
-import { isNumber } from '../bson/numbers.js';
-import { elements, field, fields, type RawValue, Type } from '../bson/raw-value.js';
-import { integerOf } from '../bson/values.js';
-import { badValue } from '../errors.js';
-import { compileFilter, compileValueTest } from '../query/filter.js';
-import { isOperators } from '../query/operators.js';
-import { compareSortKeys, parseSort, type SortPart, sortKey } from '../query/sort.js';
+import { isNumber, toDouble } from '../bson/numbers.js';
+import { elements, field, fields, findField, isContainer, type RawValue, Type } from '../bson/raw-value.js';
+import { NULL } from '../bson/values.js';
+import { documentOf } from '../bson/writer.js';
+import { badValue, failedToParse, StoreError, typeMismatch } from '../errors.js';
+import { compileFilter } from '../query/filter.js';
+import { isOperators, typeName } from '../query/operators.js';
 
-/** A change of an array's elements; undefined stands for a missing field. Returns undefined when nothing is to be done. */
-export type ArrayChange = (list: readonly RawValue[] | undefined) => RawValue[] | undefined;
+/** A change of an array's elements (of none for a field that is missing). */
+export type ArrayChange = (list: readonly RawValue[]) => readonly RawValue[];
 
-interface PushModifiers {
-  readonly each: readonly RawValue[];
-  readonly slice: number | undefined;
-  readonly position: number | undefined;
-  readonly order: ((a: RawValue, b: RawValue) => number) | undefined;
+type Order = (a: RawValue, b: RawValue) => number;
+
+function wholeOf(value: RawValue): number | undefined {
+  const number = isNumber(value.type) ? toDouble(value) : Number.NaN;
+  return Number.isInteger(number) ? number : undefined;
 }
 
-function orderOf(sort: RawValue): (a: RawValue, b: RawValue) => number {
+function directionOf(value: RawValue, path: string): number {
+  const direction = wholeOf(value);
+  if (direction !== 1 && direction !== -1)
+    throw badValue(`The $sort element value must be either 1 or -1, for '${path}' of $push`);
+  return direction;
+}
+
+/** What $sort compares: the value at a path, arrays as a whole (unlike the sort of a query), null where there is none. */
+function sortedBy(element: RawValue, names: readonly Buffer[]): RawValue {
+  let value: RawValue | undefined = element.type === Type.object ? element : undefined;
+  for (const name of names) value = value !== undefined && isContainer(value) ? findField(value, name) : undefined;
+  return value ?? NULL;
+}
+
+function orderOf(sort: RawValue, path: string): Order {
   if (isNumber(sort.type)) {
-    const direction = integerOf(sort, '$sort');
-    if (direction !== 1 && direction !== -1) throw badValue('The $sort element value must be either 1 or -1');
+    const direction = directionOf(sort, path);
     return (a, b) => compareValues(a, b) * direction;
   }
-  const parts: SortPart[] = parseSort(sort);
-  const keyOf = (value: RawValue): RawValue[] => sortKey(value.type === Type.object ? value : EMPTY, parts);
-  return (a, b) => compareSortKeys(keyOf(a), keyOf(b), parts);
+  if (sort.type !== Type.object) {
+    throw badValue(
+      `The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort embedded fields, for '${path}' of $push`,
+    );
+  }
+  const parts = fields(sort).map(([name, value]) => {
+    if (name.split('.').includes(''))
+      throw badValue(`The $sort field '${name}' is empty or has an empty part, for '${path}' of $push`);
+    return { names: name.split('.').map((one) => Buffer.from(one)), direction: directionOf(value, path) };
+  });
+  if (parts.length === 0)
+    throw badValue(`The $sort pattern is empty when it should be a set of fields, for '${path}' of $push`);
+  return (a, b) => {
+    for (const { names, direction } of parts) {
+      const order = compareValues(sortedBy(a, names), sortedBy(b, names));
+      if (order !== 0) return order * direction;
+    }
+    return 0;
+  };
 }
 
-const EMPTY: RawValue = { type: Type.object, bytes: Buffer.from([5, 0, 0, 0, 0]), start: 0, end: 5 };
-
-function listOf(value: RawValue, name: string): RawValue[] {
-  if (value.type !== Type.array) throw badValue(`The argument to ${name} must be an array`);
+function listOf(value: RawValue, what: string): RawValue[] {
+  if (value.type !== Type.array) throw badValue(`${what} must be an array but it was of type ${typeName(value.type)}`);
   return elements(value);
 }
 
-function pushModifiers(operand: RawValue, allowed: readonly string[], operator: string): PushModifiers {
-  const each = operand.type === Type.object ? field(operand, '$each') : undefined;
-  if (each === undefined) return { each: [operand], slice: undefined, position: undefined, order: undefined };
-  for (const [name] of fields(operand)) {
-    if (!allowed.includes(name)) throw badValue(`Unrecognized clause in ${operator}: ${name}`);
+/** $push: a value, or those of $each, at $position, then sorted and cut by $sort and $slice. Throws BadValue (2) on a modifier that is unknown, given twice or of a wrong type. */
+export function pushChange(operand: RawValue, path: string): ArrayChange {
+  if (operand.type !== Type.object || field(operand, '$each') === undefined) return (list) => [...list, operand];
+  const clauses = new Map<string, RawValue>();
+  for (const [name, value] of fields(operand)) {
+    if (!['$each', '$slice', '$sort', '$position'].includes(name))
+      throw badValue(`Unrecognized clause in $push: ${name}, for '${path}'`);
+    if (clauses.has(name)) throw badValue(`Only one ${name} is supported, for '${path}' of $push`);
+    clauses.set(name, value);
   }
-  const slice = field(operand, '$slice');
-  const position = field(operand, '$position');
-  const sort = field(operand, '$sort');
-  return {
-    each: listOf(each, '$each'),
-    slice: slice === undefined ? undefined : integerOf(slice, '$slice'),
-    position: position === undefined ? undefined : integerOf(position, '$position'),
-    order: sort === undefined ? undefined : orderOf(sort),
+  const whole = (name: string): number | undefined => {
+    const value = clauses.get(name);
+    if (value === undefined) return undefined;
+    const number = wholeOf(value);
+    if (number === undefined) {
+      throw badValue(
+        `The value for ${name} must be an integer value but was given type ${typeName(value.type)}, for '${path}' of $push`,
+      );
+    }
+    return number;
   };
-}
-
-/** $push with $each, $position, $sort and $slice. Throws BadValue on wrong modifiers. */
-export function pushChange(operand: RawValue): ArrayChange {
-  const { each, slice, position, order } = pushModifiers(operand, ['$each', '$slice', '$position', '$sort'], '$push');
+  const each = listOf(clauses.get('$each') as RawValue, `The argument to $each in $push for '${path}'`);
+  const slice = whole('$slice');
+  const position = whole('$position');
+  const sort = clauses.get('$sort');
+  const order = sort === undefined ? undefined : orderOf(sort, path);
   return (list) => {
-    let next = [...(list ?? [])];
-    next.splice(position ?? next.length, 0, ...each);
+    const at = position ?? list.length;
+    const next = [...list.slice(0, at), ...each, ...list.slice(at)];
     if (order !== undefined) next.sort(order);
-    if (slice !== undefined) next = slice === 0 ? [] : slice > 0 ? next.slice(0, slice) : next.slice(slice);
-    return next;
+    if (slice === undefined) return next;
+    return slice < 0 ? next.slice(slice) : next.slice(0, slice);
   };
 }
 
-/** $addToSet, also with $each: what no element equals (by value). Throws BadValue on wrong modifiers. */
-export function addToSetChange(operand: RawValue): ArrayChange {
-  const { each } = pushModifiers(operand, ['$each'], '$addToSet');
+/** $addToSet: a value, or those of $each, where no element equals it (by value). Throws TypeMismatch (14) on an $each that is no array, BadValue (2) on anything beside it. */
+export function addToSetChange(operand: RawValue, path: string): ArrayChange {
+  const [first, ...others] = operand.type === Type.object ? fields(operand) : [];
+  let each = [operand];
+  if (first?.[0] === '$each') {
+    if (first[1].type !== Type.array) {
+      throw typeMismatch(
+        `The argument to $each in $addToSet must be an array but it was of type ${typeName(first[1].type)}, for '${path}'`,
+      );
+    }
+    if (others.length > 0)
+      throw badValue(`Found unexpected fields after $each in $addToSet for '${path}': ${others[0]?.[0]}`);
+    each = elements(first[1]);
+  }
   return (list) => {
-    const next = [...(list ?? [])];
+    const next = [...list];
     for (const value of each) if (!next.some((one) => compareValues(one, value) === 0)) next.push(value);
     return next;
   };
 }
 
-/** $pull: elements that equal a value, fulfil operators, or are documents that match. Throws as compileFilter. */
+const LOGICAL = new Set(['$and', '$or', '$nor', '$comment', '$expr', '$where', '$text', '$jsonSchema']);
+
+/** $pull: elements that equal a value (an array or scalar), fulfil operators or a regex, or are documents that match a filter. Throws as compileFilter. */
 export function pullChange(operand: RawValue): ArrayChange {
-  let drop: (value: RawValue) => boolean;
-  if (operand.type === Type.object && !isOperators(operand)) {
+  let drops: (value: RawValue) => boolean;
+  const first = operand.type === Type.object ? fields(operand)[0]?.[0] : undefined;
+  if (first === '$expr' || first === '$where' || first === '$text')
+    throw new StoreError(224, 'QueryFeatureNotAllowed', `${first} is not allowed in $pull`);
+  if (operand.type === Type.object && !(isOperators(operand) && !LOGICAL.has(first ?? ''))) {
     const filter = compileFilter(operand);
-    drop = (value) => value.type === Type.object && filter.matches(value);
-  } else drop = compileValueTest(operand);
-  return (list) => list?.filter((value) => !drop(value));
+    drops = (value) => value.type === Type.object && filter.matches(value);
+  } else if (operand.type === Type.object || operand.type === Type.regex) {
+    // Asked as a field's value is, so that arrays in the array are looked into.
+    const filter = compileFilter(documentOf([['', operand]]));
+    drops = (value) => filter.matches(documentOf([['', value]]));
+  } else drops = (value) => compareValues(value, operand) === 0;
+  return (list) => list.filter((value) => !drops(value));
 }
 
-/** $pullAll: elements that equal any of these. Throws BadValue when it is no array. */
-export function pullAllChange(operand: RawValue): ArrayChange {
-  const gone = listOf(operand, '$pullAll');
-  return (list) => list?.filter((value) => !gone.some((one) => compareValues(one, value) === 0));
+/** $pullAll: elements that equal any of these. Throws BadValue (2) when it is no array. */
+export function pullAllChange(operand: RawValue, path: string): ArrayChange {
+  const gone = listOf(operand, `The argument to $pullAll for '${path}'`);
+  return (list) => list.filter((value) => !gone.some((one) => compareValues(one, value) === 0));
 }
 
-/** $pop: the last element (1) or the first (−1). Throws BadValue on other numbers. */
-export function popChange(operand: RawValue): ArrayChange {
-  const side = integerOf(operand, '$pop');
-  if (side !== 1 && side !== -1) throw badValue('$pop expects 1 or -1');
-  return (list) => (side === 1 ? list?.slice(0, -1) : list?.slice(1));
+/** $pop: the last element (1) or the first (−1). Throws FailedToParse (9) on anything else. */
+export function popChange(operand: RawValue, path: string): ArrayChange {
+  const side = wholeOf(operand);
+  if (side !== 1 && side !== -1)
+    throw failedToParse(
+      `$pop expects 1 or -1, found ${side ?? `a value of type ${typeName(operand.type)}`} for '${path}'`,
+    );
+  return (list) => (side === 1 ? list.slice(0, -1) : list.slice(1));
 }

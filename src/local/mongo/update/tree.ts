@@ -1,7 +1,8 @@
-import { eachField, isContainer, type RawValue, Type } from '../bson/raw-value.js';
+import { eachElement, eachField, isContainer, type RawValue, Type } from '../bson/raw-value.js';
 import { NULL } from '../bson/values.js';
 import { type BsonWriter, bsonWriter } from '../bson/writer.js';
-import { badValue, StoreError } from '../errors.js';
+import { StoreError } from '../errors.js';
+import type { Names } from './paths.js';
 
 /** A document or array that is being changed: what is not touched stays as the bytes it was. */
 export interface Node {
@@ -20,9 +21,15 @@ export interface Slot {
   readonly parent: Node;
   readonly name: string;
   readonly entry: Entry | undefined;
+  /** Whether the way there leads through an array. */
+  readonly inArray: boolean;
 }
 
-const MAX_PADDING = 1500; // nulls put before a position beyond an array's end; MongoDB allows 1,500,000
+/** How a path is followed. `make`: missing documents on it are made; `reach`: where something is missing there is no slot; `find`: nor where the way leads through a value that holds no
+ * fields, which for the others is PathNotViable. */
+export type Way = 'make' | 'reach' | 'find';
+
+const MAX_PADDING = 1_500_000; // nulls put before a position beyond an array's end, as in MongoDB
 
 /** Whether a value was opened for changes. Never throws. */
 export function isNode(value: RawValue | Node): value is Node {
@@ -64,8 +71,18 @@ export function rawOf(value: RawValue | Node): RawValue {
   return { type: value.type, bytes, start: 0, end: bytes.length };
 }
 
+/** The element of an array at a position, or undefined. Never throws. */
+export function elementAt(array: RawValue, position: number): RawValue | undefined {
+  let found: RawValue | undefined;
+  eachElement(array, (element, index) => {
+    if (index === position) found = element;
+    return index === position;
+  });
+  return found;
+}
+
 function positionOf(name: string): number | undefined {
-  return /^(0|[1-9]\d{0,8})$/.test(name) ? Number(name) : undefined;
+  return /^(0|[1-9]\d{0,14})$/.test(name) ? Number(name) : undefined;
 }
 
 function lookUp(node: Node, name: string): Entry | undefined {
@@ -74,56 +91,63 @@ function lookUp(node: Node, name: string): Entry | undefined {
   return position === undefined ? undefined : node.entries[position];
 }
 
-function notViable(path: string, name: string): StoreError {
+function notViable(names: Names, at: number, what: string): StoreError {
   return new StoreError(
     28,
     'PathNotViable',
-    `Cannot create field '${name}' in the path '${path}': what holds it is no document`,
+    `Cannot create field '${names[at]}' in path '${names.join('.')}': '${names.slice(0, at).join('.')}' is ${what}`,
   );
 }
 
-/** Puts a value at a slot, padding an array with nulls up to its position. Throws PathNotViable for a name in an array. */
+/** Puts a value at a slot that was made, padding an array with nulls up to its position. Throws CannotBackfillArray (34) when that is too far. */
 export function put(slot: Slot, value: RawValue | Node): void {
-  if (slot.entry !== undefined) {
-    slot.entry.value = value;
+  const { parent, name, entry } = slot;
+  if (entry !== undefined) {
+    entry.value = value;
     return;
   }
-  if (slot.parent.type === Type.array) {
-    const position = positionOf(slot.name);
-    if (position === undefined) throw notViable(slot.name, slot.name);
-    if (position - slot.parent.entries.length > MAX_PADDING)
-      throw badValue(`position ${position} is too far beyond the end of the array`);
-    while (slot.parent.entries.length < position) slot.parent.entries.push({ name: '', value: NULL });
+  if (parent.type === Type.array) {
+    const position = Number(name);
+    if (position - parent.entries.length > MAX_PADDING) {
+      throw new StoreError(
+        34,
+        'CannotBackfillArray',
+        `can't backfill more than ${MAX_PADDING} elements, up to position ${name}`,
+      );
+    }
+    while (parent.entries.length < position) parent.entries.push({ name: '', value: NULL });
   }
-  slot.parent.entries.push({ name: slot.name, value });
+  parent.entries.push({ name, value });
 }
 
-/** Finds the end of a path. With `create`, missing documents on the way are made (only once something is put); without, a missing way gives undefined.
- * Throws PathNotViable (28) when the way leads through something that is neither document nor array, if `create`. */
-export function slotOf(root: Node, names: readonly string[], create: boolean): Slot | undefined {
+/** Finds the end of a path; undefined where it is missing and `way` is not `make`. Throws PathNotViable (28) as `way` says, and 34 as `put`. */
+export function slotOf(root: Node, names: Names, way: Way): Slot | undefined {
   let node = root;
+  let inArray = false;
   const made: { slot: Slot; node: Node }[] = [];
   for (let i = 0; ; i++) {
     const name = names[i] as string;
-    if (node.type === Type.array && positionOf(name) === undefined) {
-      if (create) throw notViable(names.join('.'), name);
-      return undefined;
+    if (node.type === Type.array) {
+      inArray = true;
+      if (positionOf(name) === undefined) {
+        if (way !== 'find') throw notViable(names, i, 'an array');
+        return undefined;
+      }
     }
     const entry = lookUp(node, name);
+    if (entry === undefined && way !== 'make') return undefined;
     if (i === names.length - 1) {
-      if (entry === undefined && !create) return undefined;
       for (const { slot, node: child } of made) put(slot, child);
-      return { parent: node, name, entry };
+      return { parent: node, name, entry, inArray };
     }
     if (entry === undefined) {
-      if (!create) return undefined;
       const child: Node = { type: Type.object, entries: [] };
-      made.push({ slot: { parent: node, name, entry: undefined }, node: child });
+      made.push({ slot: { parent: node, name, entry: undefined, inArray }, node: child });
       node = child;
     } else {
       if (!isNode(entry.value)) {
         if (!isContainer(entry.value)) {
-          if (create) throw notViable(names.join('.'), names[i + 1] as string);
+          if (way !== 'find') throw notViable(names, i + 1, 'neither a document nor an array');
           return undefined;
         }
         entry.value = openNode(entry.value);
@@ -131,6 +155,13 @@ export function slotOf(root: Node, names: readonly string[], create: boolean): S
       node = entry.value;
     }
   }
+}
+
+/** The end of a path, made where it is missing. Throws as slotOf. */
+export function madeSlot(root: Node, names: Names): Slot {
+  const slot = slotOf(root, names, 'make');
+  if (slot === undefined) throw new Error(`no end of the path ${names.join('.')}`);
+  return slot;
 }
 
 /** Takes a field away; in an array its place becomes null. Never throws. */

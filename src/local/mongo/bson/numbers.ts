@@ -3,7 +3,7 @@ import { type RawValue, Type } from './raw-value.js';
 import { double, int32, int64 } from './values.js';
 
 /** An exact decimal: coefficient × 10^exponent. */
-interface Exact {
+export interface Exact {
   readonly coefficient: bigint;
   readonly exponent: number;
 }
@@ -29,7 +29,8 @@ export function toDouble(value: RawValue): number {
   }
 }
 
-function decimalText(value: RawValue): string {
+/** The text of a decimal, as Decimal128 writes it. Never throws on one. */
+export function decimalText(value: RawValue): string {
   return new Decimal128(value.bytes.subarray(value.start, value.end)).toString();
 }
 
@@ -74,7 +75,8 @@ export function exactOf(value: RawValue): Exact | undefined {
   }
 }
 
-function digitsOf(coefficient: bigint): number {
+/** How many decimal digits a whole number has. Never throws. */
+export function digitsOf(coefficient: bigint): number {
   return (coefficient < 0n ? -coefficient : coefficient).toString().length;
 }
 
@@ -142,7 +144,8 @@ export function residualOf(value: RawValue): bigint | undefined {
   return difference < 0n && quotient * divisor !== difference ? quotient - 1n : quotient;
 }
 
-function decimalOf(exact: Exact): RawValue {
+/** The decimal nearest to an exact value, of 34 digits at most. Never throws within the decimals' range. */
+export function decimalOf(exact: Exact): RawValue {
   let { coefficient, exponent } = exact;
   const surplus = digitsOf(coefficient) - DECIMAL_DIGITS;
   if (surplus > 0) {
@@ -156,17 +159,23 @@ function decimalOf(exact: Exact): RawValue {
     coefficient = negative ? -quotient : quotient;
     exponent += surplus;
   }
-  const bytes = Buffer.from(Decimal128.fromStringWithRounding(`${coefficient}E${exponent}`).bytes);
+  return decimalFromText(`${coefficient}E${exponent}`);
+}
+
+/** A decimal from its text, rounded to 34 digits. Throws what Decimal128 throws on a text that is none. */
+export function decimalFromText(text: string): RawValue {
+  const bytes = Buffer.from(Decimal128.fromStringWithRounding(text).bytes);
   return { type: Type.decimal, bytes, start: 0, end: bytes.length };
 }
 
-function decimalSpecial(value: number): RawValue {
+/** NaN or an infinity as a decimal. Never throws. */
+export function decimalSpecial(value: number): RawValue {
   const text = Number.isNaN(value) ? 'NaN' : value > 0 ? 'Infinity' : '-Infinity';
-  const bytes = Buffer.from(Decimal128.fromString(text).bytes);
-  return { type: Type.decimal, bytes, start: 0, end: bytes.length };
+  return decimalFromText(text);
 }
 
-function asDecimal(value: RawValue): Exact | undefined {
+/** A number as MongoDB turns it into a decimal; undefined for NaN and the infinities. Never throws on numbers. */
+export function asDecimal(value: RawValue): Exact | undefined {
   if (value.type !== Type.double) return exactOf(value);
   const number = toDouble(value);
   // MongoDB turns a double into a decimal of 15 significant digits.

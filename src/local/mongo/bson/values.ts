@@ -13,6 +13,11 @@ export const NULL: RawValue = whole(Type.null, EMPTY);
 /** BSON undefined, which an index holds for an empty array. */
 export const UNDEFINED: RawValue = whole(Type.undefined, EMPTY);
 
+/** BSON true. */
+export const TRUE: RawValue = whole(Type.bool, Buffer.from([1]));
+/** BSON false. */
+export const FALSE: RawValue = whole(Type.bool, Buffer.from([0]));
+
 /** A 32-bit integer. Throws a RangeError outside of its range. */
 export function int32(value: number): RawValue {
   const bytes = Buffer.allocUnsafe(4);

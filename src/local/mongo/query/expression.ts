@@ -2,30 +2,50 @@ import { elements, fields, type RawValue, Type, textOf } from '../bson/raw-value
 import { NULL } from '../bson/values.js';
 import { arrayOf, documentOf } from '../bson/writer.js';
 import { notImplemented, StoreError, typeMismatch } from '../errors.js';
+import { ARITHMETIC } from './expression/arithmetic.js';
+import { ARRAYS } from './expression/arrays.js';
+import { CONVERSIONS } from './expression/convert.js';
+import { DATES } from './expression/dates.js';
 import { checkVariableName, compileFieldPath } from './expression/field-path.js';
+import { ITERATION } from './expression/iteration.js';
+import { LOGIC } from './expression/logic.js';
+import { OBJECTS } from './expression/objects.js';
 import {
   type Compiler,
   type Expression,
   located,
-  type Operator,
   type Operators,
   type Scope,
   type Variable,
 } from './expression/operator.js';
+import { REGEXES } from './expression/regexes.js';
+import { SETS } from './expression/sets.js';
+import { STRINGS } from './expression/strings.js';
+import { TALLIES } from './expression/tallies.js';
 
 export type { Expression, Scope } from './expression/operator.js';
 
-const literal: Operator = (operand) => () => operand;
+const OPERATORS: Operators = {
+  ...ARITHMETIC,
+  ...LOGIC,
+  ...ARRAYS,
+  ...ITERATION,
+  ...SETS,
+  ...STRINGS,
+  ...REGEXES,
+  ...OBJECTS,
+  ...CONVERSIONS,
+  ...DATES,
+  ...TALLIES,
+};
 
-const OPERATORS: Operators = { $literal: literal };
-
-// Names that MongoDB knows are refused as not implemented, others as unknown.
-const KNOWN_ELSEWHERE = new Set(
+// What MongoDB 8.0 knows beside these; any other name is unknown to it, too.
+const REFUSED = new Set(
   (
-    '$abs $accumulator $acos $acosh $add $addToSet $allElementsTrue $and $anyElementTrue $asin $asinh $atan $atan2 $atanh $binarySize ' +
-    '$bitAnd $bitNot $bitOr $bitXor $bsonSize $const $cos $cosh $degreesToRadians $encStrContains $encStrEndsWith $encStrNormalizedEq ' +
-    '$encStrStartsWith $function $indexOfArray $mapReduce $median $meta $percentile $radiansToDegrees $rand $sampleRate $sigmoid $sin $sinh ' +
-    '$stdDevPop $stdDevSamp $tan $tanh $toHashedIndexKey $toUUID $tsIncrement $tsSecond $zip'
+    '$acos $acosh $asin $asinh $atan $atan2 $atanh $binarySize $bitAnd $bitNot $bitOr $bitXor $bottom $bottomN $bsonSize $cos $cosh ' +
+    '$covariancePop $covarianceSamp $degreesToRadians $denseRank $derivative $documentNumber $expMovingAvg $function $integral ' +
+    '$linearFill $locf $median $meta $percentile $radiansToDegrees $rand $rank $sampleRate $shift $sin $sinh $tan $tanh ' +
+    '$toHashedIndexKey $toUUID $top $topN $tsIncrement $tsSecond $accumulator $addToSet $push $count'
   ).split(' '),
 );
 
@@ -42,7 +62,7 @@ function compileObject(source: RawValue, compiler: Compiler): Expression {
     }
     const operator = Object.hasOwn(OPERATORS, name) ? OPERATORS[name] : undefined;
     if (operator !== undefined) return operator(operand, compiler, name);
-    if (KNOWN_ELSEWHERE.has(name)) throw notImplemented(`the expression operator ${name}`);
+    if (REFUSED.has(name)) throw notImplemented(`the expression operator ${name}`);
     throw new StoreError(168, 'InvalidPipelineOperator', `Unrecognized expression '${name}'`);
   }
   const parts = list.map(([name, value]) => {
@@ -108,7 +128,8 @@ export function commandScope(given: RawValue | undefined, nowMs: number): Scope 
   const scope: Scope = { nowMs, variables };
   if (given === undefined || given.type === Type.null) return scope;
   if (given.type !== Type.object) throw typeMismatch("field 'let' must be an object");
-  const constants: Scope = { nowMs, variables: new Map(), withoutDocument: true };
+  const refusal = new StoreError(4890500, 'Location4890500', 'Command let Expression does not evaluate to a constant');
+  const constants: Scope = { nowMs, variables: new Map(), refusal };
   for (const [name, source] of fields(given)) {
     checkVariableName(name);
     variables.set(name, { value: compileExpression(source, constants)(documentOf([])), constant: true });

@@ -4,6 +4,7 @@ import { eachElement, elements, field, fields, type RawValue, Type, textOf } fro
 import { integerOf } from '../bson/values.js';
 import { badValue, notImplemented } from '../errors.js';
 import { regexOf } from './regex.js';
+import { TYPE_NAMES } from './type-names.js';
 
 /** A test of one value that a path leads to; undefined is a missing one. */
 export type ValueTest = (value: RawValue | undefined) => boolean;
@@ -75,40 +76,6 @@ export function isIn(name: string, operand: RawValue): ValueTest {
 /** Whether a name belongs to a DBRef, which is a plain value for all its dollars. Never throws. */
 export function isReference(name: string): boolean {
   return name === '$ref' || name === '$id' || name === '$db';
-}
-
-const TYPE_NAMES: Readonly<Record<string, readonly number[]>> = {
-  double: [1],
-  string: [2],
-  object: [3],
-  array: [4],
-  binData: [5],
-  undefined: [6],
-  objectId: [7],
-  bool: [8],
-  date: [9],
-  null: [10],
-  regex: [11],
-  dbPointer: [12],
-  javascript: [13],
-  symbol: [14],
-  javascriptWithScope: [15],
-  int: [16],
-  timestamp: [17],
-  long: [18],
-  decimal: [19],
-  minKey: [255],
-  maxKey: [127],
-  number: [1, 16, 18, 19],
-};
-
-const NAMES_OF_TYPES = new Map(
-  Object.entries(TYPE_NAMES).flatMap(([name, types]) => (types.length === 1 ? [[types[0] as number, name]] : [])),
-);
-
-/** The name of a type byte, as $type takes it. Never throws on BSON's types. */
-export function typeName(type: number): string {
-  return NAMES_OF_TYPES.get(type) ?? `type ${type}`;
 }
 
 /** $type by name, number or a list of them. Throws BadValue on an unknown one. */

@@ -5,7 +5,8 @@ import { NULL } from '../bson/values.js';
 import { documentOf } from '../bson/writer.js';
 import { badValue, failedToParse, StoreError, typeMismatch } from '../errors.js';
 import { compileFilter } from '../query/filter.js';
-import { isOperators, typeName } from '../query/operators.js';
+import { isOperators } from '../query/operators.js';
+import { typeName } from '../query/type-names.js';
 
 /** A change of an array's elements (of none for a field that is missing). */
 export type ArrayChange = (list: readonly RawValue[]) => readonly RawValue[];
@@ -58,7 +59,7 @@ function orderOf(sort: RawValue, path: string): Order {
 }
 
 function listOf(value: RawValue, what: string): RawValue[] {
-  if (value.type !== Type.array) throw badValue(`${what} must be an array but it was of type ${typeName(value.type)}`);
+  if (value.type !== Type.array) throw badValue(`${what} must be an array but it was of type ${typeName(value)}`);
   return elements(value);
 }
 
@@ -78,7 +79,7 @@ export function pushChange(operand: RawValue, path: string): ArrayChange {
     const number = wholeOf(value);
     if (number === undefined) {
       throw badValue(
-        `The value for ${name} must be an integer value but was given type ${typeName(value.type)}, for '${path}' of $push`,
+        `The value for ${name} must be an integer value but was given type ${typeName(value)}, for '${path}' of $push`,
       );
     }
     return number;
@@ -104,7 +105,7 @@ export function addToSetChange(operand: RawValue, path: string): ArrayChange {
   if (first?.[0] === '$each') {
     if (first[1].type !== Type.array) {
       throw typeMismatch(
-        `The argument to $each in $addToSet must be an array but it was of type ${typeName(first[1].type)}, for '${path}'`,
+        `The argument to $each in $addToSet must be an array but it was of type ${typeName(first[1])}, for '${path}'`,
       );
     }
     if (others.length > 0)
@@ -147,8 +148,6 @@ export function pullAllChange(operand: RawValue, path: string): ArrayChange {
 export function popChange(operand: RawValue, path: string): ArrayChange {
   const side = wholeOf(operand);
   if (side !== 1 && side !== -1)
-    throw failedToParse(
-      `$pop expects 1 or -1, found ${side ?? `a value of type ${typeName(operand.type)}`} for '${path}'`,
-    );
+    throw failedToParse(`$pop expects 1 or -1, found ${side ?? `a value of type ${typeName(operand)}`} for '${path}'`);
   return (list) => (side === 1 ? list.slice(0, -1) : list.slice(1));
 }

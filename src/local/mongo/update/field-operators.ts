@@ -4,7 +4,7 @@ import { elements, fields, type RawValue, Type, textOf } from '../bson/raw-value
 import { date, int32, int64, timestamp } from '../bson/values.js';
 import { arrayOf } from '../bson/writer.js';
 import { badValue, failedToParse, typeMismatch } from '../errors.js';
-import { typeName } from '../query/operators.js';
+import { typeName } from '../query/type-names.js';
 import {
   type ArrayChange,
   addToSetChange,
@@ -47,7 +47,7 @@ function arithmeticChange(operator: '$inc' | '$mul', path: string, operand: RawV
   const operation = operator === '$inc' ? 'add' : 'multiply';
   if (!isNumber(operand.type)) {
     const verb = operator === '$inc' ? 'increment' : 'multiply';
-    throw typeMismatch(`Cannot ${verb} with non-numeric argument of type ${typeName(operand.type)} for '${path}'`);
+    throw typeMismatch(`Cannot ${verb} with non-numeric argument of type ${typeName(operand)} for '${path}'`);
   }
   return (root, names) => {
     compute(root, names, (value) => {
@@ -55,7 +55,7 @@ function arithmeticChange(operator: '$inc' | '$mul', path: string, operand: RawV
       const before = value ?? int32(0);
       if (!isNumber(before.type)) {
         throw typeMismatch(
-          `Cannot apply ${operator} to a value of non-numeric type: '${names.join('.')}' is of type ${typeName(before.type)}`,
+          `Cannot apply ${operator} to a value of non-numeric type: '${names.join('.')}' is of type ${typeName(before)}`,
         );
       }
       const result = arithmetic(operation, before, operand);
@@ -96,7 +96,7 @@ function bitChange(path: string, operand: RawValue): Change {
     const whole = wholeNumber(number);
     if (whole === undefined) {
       throw badValue(
-        `The $bit modifier field must be an Integer(32/64 bit), not of type ${typeName(number.type)}, for '${path}'`,
+        `The $bit modifier field must be an Integer(32/64 bit), not of type ${typeName(number)}, for '${path}'`,
       );
     }
     return { operation, whole, long: number.type === Type.int64 };
@@ -106,7 +106,7 @@ function bitChange(path: string, operand: RawValue): Change {
       let result = wholeNumber(value);
       if (result === undefined) {
         throw badValue(
-          `Cannot apply $bit to a value of non-integral type: '${names.join('.')}' is of type ${typeName(value.type)}`,
+          `Cannot apply $bit to a value of non-integral type: '${names.join('.')}' is of type ${typeName(value)}`,
         );
       }
       for (const { operation, whole } of operations) result = operation(result, whole);
@@ -125,7 +125,7 @@ function currentDateChange(path: string, operand: RawValue): Change {
     }
   } else if (kind === undefined) {
     throw badValue(
-      `${typeName(operand.type)} is not valid type for $currentDate of '${path}': use a boolean or {$type: 'timestamp' or 'date'}`,
+      `${typeName(operand)} is not valid type for $currentDate of '${path}': use a boolean or {$type: 'timestamp' or 'date'}`,
     );
   }
   if (kind !== 'date' && kind !== 'timestamp')
@@ -141,7 +141,7 @@ function arrayChange(operator: string, change: ArrayChange): Change {
     if (slot === undefined) return;
     const value = slot.entry === undefined ? undefined : rawOf(slot.entry.value);
     if (value !== undefined && value.type !== Type.array) {
-      const text = `The field '${names.join('.')}' must be an array for ${operator} but is of type ${typeName(value.type)}`;
+      const text = `The field '${names.join('.')}' must be an array for ${operator} but is of type ${typeName(value)}`;
       throw operator === '$pop' ? typeMismatch(text) : badValue(text);
     }
     put(slot, arrayOf(change(value === undefined ? [] : elements(value))));

@@ -11,7 +11,8 @@ import {
 import { newObjectId } from '../bson/values.js';
 import { bsonWriter } from '../bson/writer.js';
 import { StoreError } from '../errors.js';
-import { isReference, typeName } from '../query/operators.js';
+import { isReference } from '../query/operators.js';
+import { typeName } from '../query/type-names.js';
 
 const MAX_BYTES = 16 * 1024 * 1024; // of a document, as in MongoDB
 const MAX_LEVELS = 180; // of documents and arrays in a stored document, as in MongoDB
@@ -68,7 +69,7 @@ export function storableDocument(document: RawValue, action: Action): RawValue {
   checkLimits(document, action);
   const id = findField(document, ID);
   if (id?.type === Type.array || id?.type === Type.regex || id?.type === Type.undefined)
-    throw new StoreError(53, 'InvalidIdField', `The '_id' value cannot be of type ${typeName(id.type)}`);
+    throw new StoreError(53, 'InvalidIdField', `The '_id' value cannot be of type ${typeName(id)}`);
   if (id?.type === Type.object) checkIdNames(id);
   // Type byte, then the name: the first field begins 4 bytes into the document.
   if (id !== undefined && id.start === document.start + 9) return document;

@@ -4,9 +4,9 @@ import { scratch } from '../bson/scratch.js';
 import { bsonWriter, identical } from '../bson/writer.js';
 import { failedToParse, StoreError, typeMismatch } from '../errors.js';
 import { type Scope, withConstants } from '../query/expression.js';
-import { typeName } from '../query/operators.js';
 import type { Trail } from '../query/path.js';
 import { compileReshape, type Reshape } from '../query/reshape.js';
+import { typeName } from '../query/type-names.js';
 import { checkIdentifiers, compileArrayFilters, concretePaths } from './array-filters.js';
 import { checkOperator, type Moment, type Step, stepsOf } from './field-operators.js';
 import { checkConflicts, comparePaths, isPositional } from './paths.js';
@@ -80,7 +80,7 @@ function operatorSteps(operators: readonly (readonly [string, RawValue])[]): Ste
     checkOperator(operator);
     if (operands.type !== Type.object) {
       throw failedToParse(
-        `Modifiers operate on fields but we found type ${typeName(operands.type)} instead, for ${operator}: {$mod: {<field>: ...}}`,
+        `Modifiers operate on fields but we found type ${typeName(operands)} instead, for ${operator}: {$mod: {<field>: ...}}`,
       );
     }
     return fields(operands).flatMap(([path, operand]) => stepsOf(operator, path, operand));

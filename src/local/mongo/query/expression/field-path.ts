@@ -1,7 +1,7 @@
 import { eachElement, findField, type RawValue, Type } from '../../bson/raw-value.js';
 import { date } from '../../bson/values.js';
 import { arrayOf } from '../../bson/writer.js';
-import { failedToParse, notImplemented, StoreError } from '../../errors.js';
+import { failedToParse, notImplemented } from '../../errors.js';
 import { type Expression, located, type Scope } from './operator.js';
 
 function intoObject(object: RawValue, parts: readonly Buffer[], depth: number): RawValue | undefined {
@@ -79,8 +79,7 @@ function variable(name: string, scope: Scope): Expression {
 }
 
 function checkDocument(scope: Scope): void {
-  if (scope.withoutDocument !== true) return;
-  throw new StoreError(4890500, 'Location4890500', 'Command let Expression does not evaluate to a constant');
+  if (scope.refusal !== undefined) throw scope.refusal;
 }
 
 /** Compiles a text that begins with a dollar: a path into the document, a variable or a path into one. Throws 16872 on a bare dollar, and as

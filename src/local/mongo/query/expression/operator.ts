@@ -17,8 +17,8 @@ export interface Scope {
   /** `$$NOW`, ms since 1970: the same all through a command. */
   readonly nowMs: number;
   readonly variables: ReadonlyMap<string, Variable>;
-  /** There is no document: field paths are refused, as in a command's `let`. */
-  readonly withoutDocument?: boolean;
+  /** There is no document, as in a command's `let`: the error that refuses field paths. */
+  readonly refusal?: StoreError;
 }
 
 /** Compiles the parts of an operator's operand. */

@@ -1,6 +1,8 @@
-import { type Document, deserialize, EJSON, type Int32, serialize } from 'bson';
+import { deepStrictEqual as deepEqual, strictEqual as equal, notStrictEqual as notEqual, ok } from 'node:assert/strict';
+import { type Document, deserialize, EJSON, type Int32, serialize, Timestamp } from 'bson';
 import fc from 'fast-check';
 import { type Collection, MongoClient, MongoServerError } from 'mongodb';
+import mongoose from 'mongoose';
 import t from 'tap';
 import { field, type RawValue, rawDocument } from '../../../src/local/mongo/bson/raw-value.js';
 import { StoreError } from '../../../src/local/mongo/errors.js';
@@ -384,6 +386,160 @@ t.test('documents that would be too large or too deep', async (t) => {
   t.equal((await failure(things.insertOne({ _id: 5, deeper }))).code, 15);
 });
 
+t.test('empty timestamps on the top level of inserts and replacements become the time', async (t) => {
+  const zero = new Timestamp({ t: 0, i: 0 });
+  const things = await fresh({ _id: 1, at: zero, b: { at: zero } }, { _id: 2 });
+  await things.replaceOne({ _id: 2 }, { at: zero, too: zero });
+  await things.insertOne({ _id: 3 });
+  await things.updateOne({ _id: 3 }, { $set: { at: zero } });
+  const [first, second, third] = (await things.find().sort({ _id: 1 }).toArray()) as Document[] as [
+    Document,
+    Document,
+    Document,
+  ];
+  t.ok((first.at as Timestamp).t > 0);
+  t.equal((first.b as { at: Timestamp }).at.t, 0);
+  t.ok((second.at as Timestamp).t > 0);
+  t.notOk((second.at as Timestamp).equals(second.too as Timestamp), 'each is another');
+  t.equal((third.at as Timestamp).t, 0, 'an operator sets what it is given');
+});
+
+t.test('Mongoose', async (t) => {
+  const connection = await mongoose.createConnection(store.uri).asPromise();
+  t.teardown(() => connection.close());
+  const item = new mongoose.Schema({ sku: String, quantity: Number, tags: [String] });
+  const Order = connection.model(
+    'Order',
+    new mongoose.Schema({ number: Number, items: [item], log: [String], state: String }),
+  );
+  const order = await Order.create({
+    number: 1,
+    items: [
+      { sku: 'a', quantity: 1 },
+      { sku: 'b', quantity: 2, tags: ['x'] },
+    ],
+  });
+  const items = async (): Promise<unknown[]> =>
+    ((await Order.findById(order._id).lean())?.items ?? []).map(({ sku, quantity, tags }) => [
+      sku,
+      quantity,
+      tags.join(''),
+    ]);
+  await Order.updateOne({ _id: order._id, 'items._id': order.items[1]?._id }, { $inc: { 'items.$.quantity': 5 } });
+  await Order.updateOne(
+    { _id: order._id },
+    { $set: { 'items.$[i].quantity': 9 }, $push: { 'items.$[j].tags': { $each: ['y', 'z'], $slice: -2 } } },
+    { arrayFilters: [{ 'i.sku': 'a' }, { 'j.sku': 'b' }] },
+  );
+  t.strictSame(await items(), [
+    ['a', 9, ''],
+    ['b', 7, 'yz'],
+  ]);
+  const loaded = await Order.findById(order._id).orFail();
+  loaded.items[0]?.set('quantity', 3);
+  loaded.items[1]?.tags.push('w');
+  loaded.items.push({ sku: 'c', quantity: 4 });
+  (loaded.log as mongoose.Types.Array<string>).addToSet('one');
+  await loaded.save();
+  loaded.items.pull(loaded.items[0]?._id);
+  await loaded.save();
+  t.strictSame(await items(), [
+    ['b', 7, 'yzw'],
+    ['c', 4, ''],
+  ]);
+  const changed = await Order.findOneAndUpdate(
+    { number: 1, items: { $elemMatch: { sku: 'c', quantity: { $gte: 4 } } } },
+    { $unset: { 'items.$.quantity': 1 }, state: 'done', $pop: { log: 1 } },
+    { returnDocument: 'after' },
+  ).lean();
+  t.match(changed, { state: 'done', log: [] });
+  t.strictSame(await items(), [
+    ['b', 7, 'yzw'],
+    ['c', undefined, ''],
+  ]);
+  await Order.bulkWrite([
+    { updateOne: { filter: { number: 2 }, update: { $setOnInsert: { state: 'new' } }, upsert: true } },
+    { updateMany: { filter: {}, update: { $pull: { items: { sku: 'b' } } } } },
+  ]);
+  t.strictSame(await items(), [['c', undefined, '']]);
+  await Order.updateMany({}, [{ $set: { copy: '$state' } }], { updatePipeline: true, strict: false });
+  t.strictSame(
+    (await Order.find().sort('number').lean()).map(({ state, ...rest }) => [state, (rest as { copy?: unknown }).copy]),
+    [
+      ['done', 'done'],
+      ['new', 'new'],
+    ],
+  );
+});
+
+t.test('an update that fails leaves its document as it was, one that does not is found by the indexes', async (t) => {
+  const things = await fresh();
+  await things.createIndexes([{ key: { a: 1 } }, { key: { 'b.c': 1 } }, { key: { u: 1 }, unique: true, sparse: true }]);
+  const leaf = fc.oneof(fc.integer({ min: 0, max: 3 }), fc.constantFrom('x', null, 1.5));
+  const value = fc.oneof(leaf, fc.array(leaf, { maxLength: 3 }), fc.array(fc.record({ c: leaf }), { maxLength: 2 }));
+  const path = fc.constantFrom('a', 'b', 'u', 'a.0', 'a.1', 'b.c', 'b.0.c', 'a.$[]', 'b.$[].c', 'a.$[x]', 'd.e');
+  const operator = fc.constantFrom(
+    '$set',
+    '$unset',
+    '$inc',
+    '$mul',
+    '$push',
+    '$pull',
+    '$addToSet',
+    '$pop',
+    '$max',
+    '$bit',
+  );
+  const operand = fc.oneof(leaf, fc.constantFrom({ c: 1 }, { $gte: 1 }, { and: 1 }, { $each: [1, 2], $slice: -2 }, -1));
+  const update = fc.array(fc.tuple(operator, path, operand), { minLength: 1, maxLength: 3 }).map((list) => {
+    const built: Record<string, Record<string, unknown>> = {};
+    for (const [name, where, what] of list) built[name] = { ...built[name], [where]: what };
+    return built;
+  });
+  const document = fc.record({ a: value, b: value, u: fc.integer({ min: 0, max: 2 }) }, { requiredKeys: [] });
+  let failed = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(document, { minLength: 2, maxLength: 4 }), update, async (documents, change) => {
+      await things.deleteMany({});
+      await things
+        .insertMany(
+          documents.map((one, _id) => ({ _id, ...one })),
+          { ordered: false },
+        )
+        .catch(() => undefined);
+      const before = await things.find().sort({ _id: 1 }).toArray();
+      const used = JSON.stringify(change).includes('$[x]');
+      const reply = await db.command({
+        update: things.collectionName,
+        updates: before.map(({ _id }) => ({
+          q: { _id },
+          u: change,
+          ...(used ? { arrayFilters: [{ x: { $gte: 1 } }] } : {}),
+        })),
+        ordered: false,
+      });
+      const after = await things.find().sort({ _id: 1 }).toArray();
+      const errors = (reply.writeErrors ?? []) as { index: number; code: number }[];
+      for (const { index, code } of errors) {
+        failed++;
+        notEqual(code, 1, 'no error of the store itself');
+        deepEqual(after[index], before[index]);
+      }
+      equal(reply.n, before.length - errors.length);
+      for (const one of after) {
+        const ids = async (filter: Document, hint: Document): Promise<unknown[]> =>
+          (await things.find(filter, { hint }).sort({ _id: 1 }).toArray()).map(({ _id }) => _id);
+        const [a] = [one.a as unknown].flat();
+        deepEqual(await ids({ a }, { a: 1 }), await ids({ a }, { $natural: 1 }));
+        const c = [one.b as unknown].flat().map((b) => (b as { c?: unknown } | null)?.c ?? null)[0] ?? null;
+        deepEqual(await ids({ 'b.c': c }, { 'b.c': 1 }), await ids({ 'b.c': c }, { $natural: 1 }));
+      }
+    }),
+    { numRuns: process.env.POSTHORN_TEST_LONG === undefined ? 60 : 2000 },
+  );
+  t.ok(failed > 0, 'some of them fail');
+});
+
 const list = fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 6 });
 const runs = { numRuns: process.env.POSTHORN_TEST_LONG === undefined ? 200 : 5000 };
 
@@ -398,14 +554,14 @@ t.test('laws of the array operators', (t) => {
       fc.integer({ min: -8, max: 8 }),
       (a, each, slice, position) => {
         const pushed = after(a, { $push: { a: { $each: each, $position: position } } });
-        if (pushed.length !== a.length + each.length) throw new Error('a value is lost or doubled');
+        equal(pushed.length, a.length + each.length, 'no value is lost or doubled');
         const at = position < 0 ? Math.max(0, a.length + position) : Math.min(a.length, position);
-        t.strictSame(pushed.slice(at, at + each.length), each);
+        deepEqual(pushed.slice(at, at + each.length), each);
         const cut = after(a, { $push: { a: { $each: each, $slice: slice } } });
-        t.equal(cut.length, Math.min(Math.abs(slice), a.length + each.length));
-        t.strictSame(cut, slice < 0 ? [...a, ...each].slice(slice) : [...a, ...each].slice(0, slice));
+        equal(cut.length, Math.min(Math.abs(slice), a.length + each.length));
+        deepEqual(cut, slice < 0 ? [...a, ...each].slice(slice) : [...a, ...each].slice(0, slice));
         const sorted = after(a, { $push: { a: { $each: each, $sort: -1 } } });
-        t.strictSame(
+        deepEqual(
           sorted,
           [...a, ...each].sort((x, y) => y - x),
         );
@@ -416,11 +572,11 @@ t.test('laws of the array operators', (t) => {
   fc.assert(
     fc.property(list, list, (a, each) => {
       const once = after(a, { $addToSet: { a: { $each: each } } });
-      t.strictSame(after(once, { $addToSet: { a: { $each: each } } }), once, 'adding again changes nothing');
-      t.ok(each.every((value) => once.includes(value)));
+      deepEqual(after(once, { $addToSet: { a: { $each: each } } }), once, 'adding again changes nothing');
+      ok(each.every((value) => once.includes(value)));
       const pulled = after(once, { $pullAll: { a: each } });
-      t.strictSame(after(once, { $pull: { a: { $in: each } } }), pulled, '$pull with $in is $pullAll');
-      t.strictSame(
+      deepEqual(after(once, { $pull: { a: { $in: each } } }), pulled, '$pull with $in is $pullAll');
+      deepEqual(
         pulled,
         a.filter((value) => !each.includes(value)),
       );
@@ -430,13 +586,13 @@ t.test('laws of the array operators', (t) => {
   fc.assert(
     fc.property(list, fc.integer({ min: 0, max: 6 }), (a, least) => {
       const filtered = outcomeOf({}, { _id: 1, a }, { $inc: { 'a.$[x]': 10 } }, [{ x: { $gte: least } }]) as Document;
-      t.strictSame(
+      deepEqual(
         (filtered.a as Int32[]).map(Number),
         a.map((value) => (value >= least ? value + 10 : value)),
       );
       if (a.includes(least)) {
         const first = outcomeOf({ a: least }, { _id: 1, a }, { $set: { 'a.$': 99 } }) as Document;
-        t.strictSame(
+        deepEqual(
           (first.a as Int32[]).map(Number),
           a.map((value, i) => (i === a.indexOf(least) ? 99 : value)),
         );

@@ -128,7 +128,13 @@ function explained(command: Command, store: Store): Query {
     case 'delete': {
       const [statement] = documentsOf(command, command.name === 'update' ? 'updates' : 'deletes');
       if (statement === undefined) throw new StoreError(16, 'InvalidLength', 'nothing to explain');
-      return { filter: compileFilter(documentField(field(statement, 'q'), 'q'), scope), sort: [], skip: 0, limit: 0 };
+      return {
+        filter: compileFilter(documentField(field(statement, 'q'), 'q'), scope),
+        sort: parseSort(field(statement, 'sort')),
+        skip: 0,
+        limit: 0,
+        hint: hintOf(field(statement, 'hint'), collection),
+      };
     }
     default:
       throw notImplemented(`explain of ${command.name}`);

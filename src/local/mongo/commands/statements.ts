@@ -11,6 +11,7 @@ import { checkCollation, documentsOf } from './context.js';
 import { mixedReply } from './reply.js';
 
 const MAX_STATEMENTS = 100_000; // maxWriteBatchSize of hello
+const MAX_TOLD = 1024 * 1024; // texts of errors in one answer; beyond it they are left empty, as MongoDB leaves them
 
 /** What the statements of a command did so far. */
 export interface Tally {
@@ -18,6 +19,8 @@ export interface Tally {
   modified: number;
   readonly upserted: { index: number; _id: RawValue }[];
   readonly errors: Record<string, unknown>[];
+  /** The length of the errors' texts. */
+  told: number;
 }
 
 /** One statement: returns true when it is done, false to be called again in a later transaction. */
@@ -36,7 +39,8 @@ export function statementsStep(statements: readonly (() => Statement)[], tally: 
         if (!statement(outOfTime)) return false;
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
-        tally.errors.push(writeError(at, error));
+        tally.told += error.message.length;
+        tally.errors.push(writeError(at, error, tally.told < MAX_TOLD));
         if (ordered) return true;
       }
       current = undefined;
@@ -47,8 +51,8 @@ export function statementsStep(statements: readonly (() => Statement)[], tally: 
   };
 }
 
-function writeError(index: number, error: StoreError): Record<string, unknown> {
-  return { index, code: error.code, ...error.extra, errmsg: error.message };
+function writeError(index: number, error: StoreError, told: boolean): Record<string, unknown> {
+  return { index, code: error.code, ...error.extra, errmsg: told ? error.message : '' };
 }
 
 /** The answer of a command of statements. Never throws. */
@@ -63,7 +67,7 @@ export function tallyReply(tally: Tally, updates: boolean): Buffer {
 
 /** Nothing done yet. Never throws. */
 export function newTally(): Tally {
-  return { n: 0, modified: 0, upserted: [], errors: [] };
+  return { n: 0, modified: 0, upserted: [], errors: [], told: 0 };
 }
 
 /** Whether a command ends with its first error. Throws TypeMismatch. */

@@ -10,7 +10,7 @@ import { parseSort } from '../query/sort.js';
 import type { Collection } from '../storage/catalog.js';
 import { recordKey } from '../storage/index-key.js';
 import { openScan, type Scan } from '../storage/scan.js';
-import { storableDocument } from '../update/storable.js';
+import { storableDocument, withTimestamps } from '../update/storable.js';
 import { compileUpdate, type Update } from '../update/update.js';
 import { upsertDocument } from '../update/upsert.js';
 import type { Command } from '../wire/message.js';
@@ -59,7 +59,11 @@ export const insert: Handler = async (store, command) => {
   const tally = newTally();
   const statements = countedDocuments(command, 'documents').map(
     (document) => (): Statement => () => {
-      insertOne(store, collectionFor(store, command), storableDocument(document, 'insert'));
+      insertOne(
+        store,
+        collectionFor(store, command),
+        storableDocument(withTimestamps(document, store.now()), 'insert'),
+      );
       tally.n++;
       return true;
     },

@@ -119,7 +119,8 @@ export function addToSetChange(operand: RawValue, path: string): ArrayChange {
   };
 }
 
-const LOGICAL = new Set(['$and', '$or', '$nor', '$comment', '$expr', '$where', '$text', '$jsonSchema']);
+// What begins a filter of documents, not a condition on a value.
+const TOP_LEVEL = new Set(['$and', '$or', '$nor', '$not', '$comment', '$jsonSchema']);
 
 /** $pull: elements that equal a value (an array or scalar), fulfil operators or a regex, or are documents that match a filter. Throws as compileFilter. */
 export function pullChange(operand: RawValue): ArrayChange {
@@ -127,7 +128,7 @@ export function pullChange(operand: RawValue): ArrayChange {
   const first = operand.type === Type.object ? fields(operand)[0]?.[0] : undefined;
   if (first === '$expr' || first === '$where' || first === '$text')
     throw new StoreError(224, 'QueryFeatureNotAllowed', `${first} is not allowed in $pull`);
-  if (operand.type === Type.object && !(isOperators(operand) && !LOGICAL.has(first ?? ''))) {
+  if (operand.type === Type.object && !(isOperators(operand) && !TOP_LEVEL.has(first ?? ''))) {
     const filter = compileFilter(operand);
     drops = (value) => value.type === Type.object && filter.matches(value);
   } else if (operand.type === Type.object || operand.type === Type.regex) {

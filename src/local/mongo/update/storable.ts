@@ -8,7 +8,7 @@ import {
   rawDocument,
   Type,
 } from '../bson/raw-value.js';
-import { newObjectId } from '../bson/values.js';
+import { newObjectId, timestamp } from '../bson/values.js';
 import { bsonWriter } from '../bson/writer.js';
 import { StoreError } from '../errors.js';
 import { isReference } from '../query/operators.js';
@@ -61,6 +61,23 @@ function checkIdNames(id: RawValue): void {
     if (isContainer(value)) checkIdNames(value);
     return false;
   });
+}
+
+function isEmptyTimestamp({ type, bytes, start }: RawValue): boolean {
+  return type === Type.timestamp && bytes.readBigUInt64LE(start) === 0n;
+}
+
+/** The document of an insert or a replacement, with the time in place of each Timestamp(0, 0) on its top level but in `_id`, as MongoDB stores it; the same object where there is none.
+ * `now` in ms since 1970. Never throws. */
+export function withTimestamps(document: RawValue, now: number): RawValue {
+  if (!eachElement(document, isEmptyTimestamp)) return document;
+  const writer = bsonWriter(document.end - document.start + 16);
+  let counter = 0;
+  for (const [name, value] of fields(document)) {
+    const empty = name !== '_id' && isEmptyTimestamp(value);
+    writer.value(name, empty ? timestamp(Math.floor(now / 1000), ++counter) : value);
+  }
+  return rawDocument(writer.finish());
 }
 
 /** A document as it is stored: with an `_id` (a new ObjectId where it comes without), first. Throws as checkLimits, InvalidIdField (53) and DollarPrefixedFieldName (52) on

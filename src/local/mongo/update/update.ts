@@ -10,7 +10,7 @@ import { typeName } from '../query/type-names.js';
 import { checkIdentifiers, compileArrayFilters, concretePaths } from './array-filters.js';
 import { checkOperator, type Moment, type Step, stepsOf } from './field-operators.js';
 import { checkConflicts, comparePaths, isPositional } from './paths.js';
-import { checkLimits } from './storable.js';
+import { checkLimits, withTimestamps } from './storable.js';
 import { closeNode, openNode } from './tree.js';
 
 /** A compiled update. */
@@ -71,7 +71,7 @@ function replacement(source: RawValue): Update {
     replaces: true,
     usesMatch: false,
     touched: undefined,
-    apply: (document, moment) => replaced(document, source, moment),
+    apply: (document, moment) => replaced(document, withTimestamps(source, moment.now), moment),
   };
 }
 

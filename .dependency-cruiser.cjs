@@ -47,6 +47,12 @@ module.exports = {
       from: { path: '^src/local/(mongo|telegram)/' },
       to: { path: '^src/', pathNot: '^src/local/' },
     },
+    {
+      name: 'only-the-composition-and-commands-know-the-embedded-store',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(local/mongo/|local/stand-ins\\.ts$|cli/)' },
+      to: { path: '^src/local/mongo/' },
+    },
     { name: 'nothing-imports-main', severity: 'error', from: {}, to: { path: '^src/main\\.ts$' } },
     { name: 'no-orphans', severity: 'error', from: { orphan: true, pathNot: '^src/main\\.ts$' }, to: {} },
   ],

@@ -1039,6 +1039,49 @@ const PIPELINES: UpdateCase[] = [
     [{ $replaceWith: '$a' }],
     40228,
   ],
+  [
+    '../tutorial/update-documents-with-aggregation-pipeline',
+    'an average and a grade by it',
+    {},
+    { tests: [95, 92, 90] },
+    [
+      { $set: { average: { $trunc: [{ $avg: '$tests' }, 0] } } },
+      { $set: { grade: { $cond: [{ $gte: ['$average', 90] }, 'A', 'B'] } } },
+    ],
+    { tests: [95, 92, 90], average: new Double(92), grade: 'A' },
+  ],
+  [
+    '../tutorial/update-documents-with-aggregation-pipeline',
+    'an element more',
+    {},
+    { quizzes: [4, 5] },
+    [{ $set: { quizzes: { $concatArrays: ['$quizzes', [8, 6]] } } }],
+    { quizzes: [4, 5, 8, 6] },
+  ],
+  [
+    '../tutorial/update-documents-with-aggregation-pipeline',
+    'defaults below what is there',
+    {},
+    { a: 1, b: 2 },
+    [{ $replaceRoot: { newRoot: { $mergeObjects: [{ a: 0, c: 0 }, '$$ROOT'] } } }],
+    { a: 1, c: 0, b: 2 },
+  ],
+  [
+    '../tutorial/update-documents-with-aggregation-pipeline',
+    'the old values of a stage',
+    {},
+    { a: 1, b: 2 },
+    [{ $set: { a: '$b', b: '$a' } }],
+    { a: 2, b: 1 },
+  ],
+  [
+    '../tutorial/update-documents-with-aggregation-pipeline',
+    'a condition that leaves a field out',
+    {},
+    { a: 1, b: 2 },
+    [{ $set: { a: { $cond: [{ $gt: ['$b', 1] }, '$$REMOVE', 5] } } }],
+    { b: 2 },
+  ],
 ];
 
 /** Every documented update of the table. */

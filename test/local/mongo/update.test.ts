@@ -164,7 +164,7 @@ t.test('upserts begin with what the filter demands', async (t) => {
       { $set: { e: 5 } },
       { d: 1, e: 5 },
     ],
-    ['nothing of an $expr', { $expr: '$a' }, { $set: { b: 1 } }, { b: 1 }],
+    ['nothing of an $expr', { $expr: { $eq: ['$a', 1] } }, { $set: { b: 1 } }, { b: 1 }],
     ['null', { a: null }, { $set: { b: 1 } }, { a: null, b: 1 }],
     ['an array that $[] then changes', { a: [5, 8] }, { $set: { 'a.$[]': 10 } }, { a: [10, 10] }],
     [
@@ -218,11 +218,11 @@ t.test('pipelines of updates see variables', async (t) => {
   t.match(
     await db.command({
       update: name,
-      let: { yes: true, add: 'both' },
+      let: { least: 6, add: 'both' },
       updates: [
         {
-          q: { a: 7, $expr: '$$yes' },
-          u: [{ $set: { by: '$$add', c: '$$own' } }],
+          q: { $expr: { $gte: ['$a', '$$least'] } },
+          u: [{ $set: { by: { $concat: ['$$add', '!'] }, c: '$$own' } }],
           c: { own: 3 },
           multi: true,
         },
@@ -232,7 +232,7 @@ t.test('pipelines of updates see variables', async (t) => {
   );
   t.strictSame(await things.find().sort({ _id: 1 }).toArray(), [
     { _id: 1, a: 5 },
-    { _id: 2, a: 7, by: 'both', c: 3 },
+    { _id: 2, a: 7, by: 'both!', c: 3 },
   ]);
   t.match(
     await things.findOneAndUpdate({ a: 5, $expr: '$$v' }, [{ $set: { v: '$$v' } }], {
@@ -530,9 +530,9 @@ t.test('an update that fails leaves its document as it was, one that does not is
         const ids = async (filter: Document, hint: Document): Promise<unknown[]> =>
           (await things.find(filter, { hint }).sort({ _id: 1 }).toArray()).map(({ _id }) => _id);
         const [a] = [one.a as unknown].flat();
-        deepEqual(await ids({ a }, { a: 1 }), await ids({ a }, { $natural: 1 }));
+        deepEqual(await ids({ a: { $eq: a } }, { a: 1 }), await ids({ a: { $eq: a } }, { $natural: 1 }));
         const c = [one.b as unknown].flat().map((b) => (b as { c?: unknown } | null)?.c ?? null)[0] ?? null;
-        deepEqual(await ids({ 'b.c': c }, { 'b.c': 1 }), await ids({ 'b.c': c }, { $natural: 1 }));
+        deepEqual(await ids({ 'b.c': { $eq: c } }, { 'b.c': 1 }), await ids({ 'b.c': { $eq: c } }, { $natural: 1 }));
       }
     }),
     { numRuns: process.env.POSTHORN_TEST_LONG === undefined ? 60 : 2000 },

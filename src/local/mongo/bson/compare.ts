@@ -121,3 +121,17 @@ export function compareValues(a: RawValue, b: RawValue): number {
       return compareBytes(a, b, 0, 0);
   }
 }
+
+/** Where a list that is sorted by compareValues holds a value that equals this one; −1: nowhere. Never throws. */
+export function searchSorted(list: readonly RawValue[], value: RawValue): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const order = compareValues(list[middle] as RawValue, value);
+    if (order === 0) return middle;
+    if (order < 0) low = middle + 1;
+    else high = middle;
+  }
+  return -1;
+}

@@ -1,4 +1,4 @@
-import { compareValues, typeOrder } from '../bson/compare.js';
+import { compareValues, searchSorted, typeOrder } from '../bson/compare.js';
 import { isNumber, toDouble } from '../bson/numbers.js';
 import { eachElement, elements, field, fields, type RawValue, Type, textOf } from '../bson/raw-value.js';
 import { integerOf } from '../bson/values.js';
@@ -60,15 +60,7 @@ export function isIn(name: string, operand: RawValue): ValueTest {
   return (value) => {
     if (isNullish(value)) return withNull;
     const known = value as RawValue;
-    let low = 0;
-    let high = plain.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const order = compareValues(plain[middle] as RawValue, known);
-      if (order === 0) return true;
-      if (order < 0) low = middle + 1;
-      else high = middle;
-    }
+    if (searchSorted(plain, known) >= 0) return true;
     return regexes.some((matches) => matches(known));
   };
 }

@@ -1,4 +1,4 @@
-import { compareValues } from '../bson/compare.js';
+import { compareValues, searchSorted } from '../bson/compare.js';
 import { isNumber, toDouble } from '../bson/numbers.js';
 import { elements, field, fields, findField, isContainer, type RawValue, Type } from '../bson/raw-value.js';
 import { NULL } from '../bson/values.js';
@@ -112,10 +112,18 @@ export function addToSetChange(operand: RawValue, path: string): ArrayChange {
       throw badValue(`Found unexpected fields after $each in $addToSet for '${path}': ${others[0]?.[0]}`);
     each = elements(first[1]);
   }
+  // Each value once, so that equal ones have one place.
+  const sorted = [...each]
+    .sort(compareValues)
+    .filter((value, i, all) => i === 0 || compareValues(all[i - 1] as RawValue, value) !== 0);
   return (list) => {
-    const next = [...list];
-    for (const value of each) if (!next.some((one) => compareValues(one, value) === 0)) next.push(value);
-    return next;
+    const known = new Set<number>();
+    for (const one of list) known.add(searchSorted(sorted, one));
+    const added = each.filter((value) => {
+      const place = searchSorted(sorted, value);
+      return !known.has(place) && known.add(place);
+    });
+    return [...list, ...added];
   };
 }
 
@@ -141,8 +149,8 @@ export function pullChange(operand: RawValue): ArrayChange {
 
 /** $pullAll: elements that equal any of these. Throws BadValue (2) when it is no array. */
 export function pullAllChange(operand: RawValue, path: string): ArrayChange {
-  const gone = listOf(operand, `The argument to $pullAll for '${path}'`);
-  return (list) => list.filter((value) => !gone.some((one) => compareValues(one, value) === 0));
+  const gone = listOf(operand, `The argument to $pullAll for '${path}'`).sort(compareValues);
+  return (list) => list.filter((value) => searchSorted(gone, value) < 0);
 }
 
 /** $pop: the last element (1) or the first (−1). Throws FailedToParse (9) on anything else. */

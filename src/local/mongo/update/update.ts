@@ -106,13 +106,13 @@ function modification(
   const touchesId = touched.has('_id');
 
   function stepsFor(document: RawValue, trail: Trail | undefined): Step[] {
-    return inOrder(
-      steps.flatMap(({ names, change }) =>
-        isPositional(names)
-          ? concretePaths(document, names, filters, trail).map((concrete) => ({ names: concrete, change }))
-          : [{ names, change }],
-      ),
+    const concrete = steps.flatMap(({ names, change }) =>
+      isPositional(names)
+        ? concretePaths(document, names, filters, trail).map((path) => ({ names: path, change }))
+        : [{ names, change }],
     );
+    // What one path stands for is in order and apart.
+    return steps.length === 1 ? concrete : inOrder(concrete);
   }
 
   return {

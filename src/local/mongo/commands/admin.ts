@@ -34,8 +34,8 @@ export const hello: Handler = (store, _command, asker) =>
     readOnly: false,
   });
 
-/** `ping`, `endSessions`, `killSessions`, `refreshSessions`: nothing to be done. */
-export const nothing: Handler = () => mixedReply({});
+/** `ping`. */
+export const ping: Handler = () => mixedReply({});
 
 /** `buildInfo`. */
 export const buildInfo: Handler = () =>

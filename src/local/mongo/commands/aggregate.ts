@@ -8,9 +8,18 @@ import { openGroup } from '../query/group.js';
 import { compileReshape } from '../query/reshape.js';
 import { parseSort } from '../query/sort.js';
 import type { Command } from '../wire/message.js';
-import { checkCollation, checkFields, documentField, type Handler, hintOf, namespaceOf } from './context.js';
+import { batchSizeOf, startCursor } from './batches.js';
+import {
+  checkCollation,
+  checkFields,
+  countOption,
+  documentField,
+  type Handler,
+  hintOf,
+  namespaceOf,
+} from './context.js';
 import { arraySource, openQuery, type Query, type Source, sortedList } from './query.js';
-import { deadlineOf, startCursor } from './read.js';
+import { timeLimit } from './time-limit.js';
 
 interface Stage {
   readonly name: string;
@@ -140,7 +149,7 @@ function flowOf(stage: Stage, scope: Scope, next: Flow): Flow {
 }
 
 /** Takes the stages that a query can do from the front: $match, then $sort, then $skip and $limit. */
-function queryOf(stages: Stage[], scope: Scope): Omit<Query, 'hint' | 'deadline'> {
+function queryOf(stages: Stage[], scope: Scope): Omit<Query, 'hint' | 'time'> {
   const take = (name: string): RawValue | undefined => (stages[0]?.name === name ? stages.shift()?.operand : undefined);
   const filter = compileFilter(documentField(take('$match'), '$match'), scope);
   const sort = parseSort(take('$sort'));
@@ -197,23 +206,18 @@ export const aggregate: Handler = async (store, command) => {
   if (command.fields.get('aggregate')?.type !== Type.string) throw notImplemented('aggregations of a whole database');
   const namespace = namespaceOf(command);
   const collection = store.catalog.find(namespace);
-  const cursorOptions = documentField(command.fields.get('cursor'), 'cursor');
-  const batch = fields(cursorOptions).find(([name]) => name === 'batchSize')?.[1];
+  if (!command.fields.has('cursor'))
+    throw failedToParse("The 'cursor' option is required, except for aggregate with the explain argument");
+  const time = timeLimit(countOption(command, 'maxTimeMS'));
   const query = {
     ...queryOf(stages, scope),
     hint: hintOf(command.fields.get('hint'), collection),
-    deadline: deadlineOf(command),
+    time,
   };
   // Compiled once even for a collection that is not there, so that a refusal does not depend on it.
   const source = collection === undefined ? arraySource([]) : openQuery(store, collection, query);
   const results = stages.length === 0 ? source : await runFlow(source, stages, scope);
-  return await startCursor(
-    store,
-    namespace,
-    results,
-    batch === undefined ? undefined : integerOf(batch, 'batchSize'),
-    false,
-  );
+  return await startCursor(store, command, { namespace, source: results, batchSize: batchSizeOf(command), time });
 };
 
 /** The query at the head of a pipeline, for explain. */

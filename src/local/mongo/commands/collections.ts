@@ -3,18 +3,18 @@ import { flagOf, integerOf } from '../bson/values.js';
 import { notImplemented, StoreError } from '../errors.js';
 import { compileFilter } from '../query/filter.js';
 import type { Collection } from '../storage/catalog.js';
+import { batchSizeOf, startCursor } from './batches.js';
 import {
   checkCollation,
   checkFields,
-  collectionName,
   documentField,
   type Handler,
   namespaceOf,
   type Store,
+  targetOf,
 } from './context.js';
 import { collectGarbage } from './garbage.js';
 import { arraySource } from './query.js';
-import { startCursor } from './read.js';
 import { mixedDocument, mixedReply } from './reply.js';
 
 const CAPPED_MIN_BYTES = 4096;
@@ -40,8 +40,7 @@ export const create: Handler = async (store, command) => {
     ],
   );
   checkCollation(command.fields.get('collation'));
-  const namespace = namespaceOf(command);
-  const name = collectionName(command);
+  const { namespace, name } = targetOf(command);
   if (name.startsWith('system.')) throw notImplemented(`the collection ${name}`);
   const size = command.fields.get('size');
   const max = command.fields.get('max');
@@ -124,7 +123,11 @@ export const listCollections: Handler = async (store, command) => {
     .map((collection) => ({ full: describe(collection, false), shown: describe(collection, nameOnly) }))
     .filter(({ full }) => filter.matches(full))
     .map(({ shown }) => shown);
-  return await startCursor(store, `${command.database}.$cmd.listCollections`, arraySource(list), undefined, false);
+  return await startCursor(store, command, {
+    namespace: `${command.database}.$cmd.listCollections`,
+    source: arraySource(list),
+    batchSize: batchSizeOf(command),
+  });
 };
 
 /** `listDatabases`: those that have a collection. */

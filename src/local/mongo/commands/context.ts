@@ -1,4 +1,4 @@
-import { eachField, elements, field, type RawValue, Type } from '../bson/raw-value.js';
+import { bytesOf, eachField, elements, field, type RawValue, Type } from '../bson/raw-value.js';
 import { integerOf, stringOf } from '../bson/values.js';
 import { badValue, notImplemented, StoreError, typeMismatch } from '../errors.js';
 import type { Catalog, Collection } from '../storage/catalog.js';
@@ -83,35 +83,70 @@ export function checkCollation(value: RawValue | undefined): void {
   });
 }
 
-/** The collection's name that a command gives. Throws 73 on a name that is none. */
-export function collectionName(command: Command): string {
-  const value = command.fields.get(command.name);
-  const name = stringOf(value, command.name);
-  if (name === '' || name.includes('\0') || name.startsWith('.')) {
-    throw new StoreError(73, 'InvalidNamespace', `Invalid collection name: '${name}'`);
-  }
-  if (name.startsWith('$cmd') || name.includes('$'))
-    throw new StoreError(73, 'InvalidNamespace', `Invalid collection name: ${name}`);
-  return name;
+/** A collection by its names, which need not exist. */
+export interface Target {
+  readonly database: string;
+  readonly name: string;
+  /** `database.name` */
+  readonly namespace: string;
 }
 
-/** The namespace `database.collection` of a command. Throws as collectionName, and 73 on a wrong database. */
-export function namespaceOf(command: Command): string {
-  const { database } = command;
+const MAX_NAMESPACE_BYTES = 255; // as MongoDB's
+
+function invalidNamespace(message: string): StoreError {
+  return new StoreError(73, 'InvalidNamespace', message);
+}
+
+/** Checks the names of a collection. Throws InvalidNamespace (73) on one that cannot be. */
+export function target(database: string, name: string): Target {
   if (database === '' || /[/\\. "$\0]/.test(database) || database.length > 63) {
-    throw new StoreError(73, 'InvalidNamespace', `Invalid database name: '${database}'`);
+    throw invalidNamespace(`Invalid database name: '${database}'`);
   }
-  return `${database}.${collectionName(command)}`;
+  if (name === '' || name.startsWith('.') || /[$\0]/.test(name)) {
+    throw invalidNamespace(`Invalid collection name: '${name}'`);
+  }
+  const namespace = `${database}.${name}`;
+  if (Buffer.byteLength(namespace) > MAX_NAMESPACE_BYTES) {
+    throw invalidNamespace(`Fully qualified namespace is too long, at most ${MAX_NAMESPACE_BYTES} bytes: ${namespace}`);
+  }
+  return { database, name, namespace };
 }
 
-/** The collection, made when missing; to be called inside a write. Throws as collectionName. */
-export function collectionFor(store: Store, command: Command): Collection {
-  const found = store.catalog.find(namespaceOf(command));
+/** The collection that a command names by the value of its first field. Throws as target does. */
+export function targetOf(command: Command): Target {
+  return target(command.database, stringOf(command.fields.get(command.name), command.name));
+}
+
+/** The session of a command in a form that can be compared; undefined without one. Throws TypeMismatch. */
+export function sessionOf(command: Command): string | undefined {
+  const value = command.fields.get('lsid');
+  return value === undefined ? undefined : sessionName(value);
+}
+
+/** The sessions that a command names by the list in its first field. Throws TypeMismatch. */
+export function sessionsOf(command: Command): string[] {
+  const list = command.fields.get(command.name);
+  if (list?.type !== Type.array) throw typeMismatch(`BSON field '${command.name}' must be an array`);
+  return elements(list).map(sessionName);
+}
+
+function sessionName(value: RawValue): string {
+  const id = value.type === Type.object ? field(value, 'id') : undefined;
+  if (id?.type !== Type.binary) throw typeMismatch("a session must be a document with a UUID 'id'");
+  return bytesOf(id).toString('hex', 5);
+}
+
+/** The namespace `database.collection` of a command. Throws as target does. */
+export function namespaceOf(command: Command): string {
+  return targetOf(command).namespace;
+}
+
+/** The collection, made when missing; to be called inside a write. Throws InvalidNamespace (73) on one of the system's. */
+export function collectionFor(store: Store, { database, name, namespace }: Target): Collection {
+  const found = store.catalog.find(namespace);
   if (found !== undefined) return found;
-  const name = collectionName(command);
-  if (name.startsWith('system.'))
-    throw new StoreError(73, 'InvalidNamespace', `cannot write to '${command.database}.${name}'`);
-  return store.catalog.create(command.database, name);
+  if (name.startsWith('system.')) throw invalidNamespace(`cannot write to '${namespace}'`);
+  return store.catalog.create(database, name);
 }
 
 /** Documents of a command: a kind-1 section of that name, or an array in the body. Throws BadValue when there is neither. */
@@ -123,6 +158,15 @@ export function documentsOf(command: Command, name: string): readonly RawValue[]
   const list = elements(value);
   if (list.some(({ type }) => type !== Type.object)) throw typeMismatch(`field '${name}' must hold documents`);
   return list;
+}
+
+/** A whole number of a command, 0 or more; undefined when it is missing. Throws BadValue on a negative one. */
+export function countOption(command: Command, name: string): number | undefined {
+  const value = command.fields.get(name);
+  if (value === undefined || value.type === Type.null) return undefined;
+  const number = integerOf(value, name);
+  if (number < 0) throw badValue(`BSON field '${name}' value must be >= 0, actual value '${number}'`);
+  return number;
 }
 
 /** A field that must be a document; an empty one when it is missing. Throws TypeMismatch. */
@@ -142,8 +186,7 @@ export function hintOf(value: RawValue | undefined, collection: Collection | und
   const wanted = documentField(value, 'hint');
   const names: string[] = [];
   eachField(wanted, (name, direction) => {
-    const sign = direction.type === Type.int32 ? direction.bytes.readInt32LE(direction.start) : 1;
-    names.push(`${name}:${sign}`);
+    names.push(`${name}:${integerOf(direction, 'hint') < 0 ? -1 : 1}`);
     return false;
   });
   if (names.length === 0) return undefined;

@@ -1,23 +1,41 @@
 import { StoreError } from '../errors.js';
 import type { Command } from '../wire/message.js';
-import { buildInfo, connectionStatus, explain, hello, nothing, refused, serverStatus } from './admin.js';
+import { buildInfo, connectionStatus, explain, hello, ping, refused, serverStatus } from './admin.js';
 import { aggregate } from './aggregate.js';
+import { endSessions, getMore, killCursors, refreshSessions } from './batches.js';
+import { bulkWrite } from './bulk-write.js';
 import { collStats, create, dbStats, drop, dropDatabase, listCollections, listDatabases } from './collections.js';
 import type { Asker, Handler, Store } from './context.js';
 import { findAndModify } from './find-and-modify.js';
 import { createIndexes, dropIndexes, listIndexes } from './indexes.js';
-import { count, distinct, find, getMore, killCursors } from './read.js';
+import { count, distinct, find } from './read.js';
 import { errorReply } from './reply.js';
 import { insert, remove, update } from './write.js';
+
+/** Commands of MongoDB that are not implemented; what is no command of it at all is answered with CommandNotFound. */
+const REFUSED =
+  'abortTransaction authenticate autoCompact clone cloneCollectionAsCapped collMod commitTransaction compact configureFailPoint ' +
+  'convertToCapped createRole createSearchIndexes createUser currentOp dataSize dbHash dropAllRolesFromDatabase ' +
+  'dropAllUsersFromDatabase dropConnections dropRole dropSearchIndex dropUser features filemd5 fsync fsyncUnlock getAuditConfig ' +
+  'getCmdLineOpts getDefaultRWConcern getLog getParameter grantPrivilegesToRole grantRolesToRole grantRolesToUser hostInfo ' +
+  'killAllSessions killAllSessionsByPattern killOp killSessions listCommands listSearchIndexes lockInfo logRotate logout mapReduce ' +
+  'planCacheClear planCacheClearFilters planCacheListFilters planCacheSetFilter profile reIndex removeQuerySettings renameCollection ' +
+  'replSetGetConfig replSetGetStatus replSetInitiate revokePrivilegesFromRole revokeRolesFromRole revokeRolesFromUser ' +
+  'rolesInfo rotateCertificates saslContinue saslStart setClusterParameter getClusterParameter setDefaultRWConcern ' +
+  'setFeatureCompatibilityVersion setIndexCommitQuorum setParameter setProfilingFilterGlobally setQuerySettings ' +
+  'setUserWriteBlockMode shutdown startSession top updateRole updateSearchIndex updateUser usersInfo validate validateDBMetadata ' +
+  'voteCommitIndexBuild whatsmyuri atlasVersion';
+
+/** Commands that are of the whole server. */
+const ADMIN_ONLY: ReadonlySet<string> = new Set(['bulkWrite', 'listDatabases', 'renameCollection']);
 
 const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ['hello', hello],
   ['isMaster', hello],
   ['ismaster', hello],
-  ['ping', nothing],
-  ['endSessions', nothing],
-  ['killSessions', nothing],
-  ['refreshSessions', nothing],
+  ['ping', ping],
+  ['endSessions', endSessions],
+  ['refreshSessions', refreshSessions],
   ['buildInfo', buildInfo],
   ['buildinfo', buildInfo],
   ['serverStatus', serverStatus],
@@ -32,6 +50,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ['insert', insert],
   ['update', update],
   ['delete', remove],
+  ['bulkWrite', bulkWrite],
   ['findAndModify', findAndModify],
   ['findandmodify', findAndModify],
   ['create', create],
@@ -44,12 +63,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ['createIndexes', createIndexes],
   ['listIndexes', listIndexes],
   ['dropIndexes', dropIndexes],
-  ...(
-    'abortTransaction commitTransaction startSession bulkWrite mapReduce renameCollection collMod validate compact saslStart getParameter ' +
-    'setParameter convertToCapped createUser currentOp killOp hostInfo fsync top whatsmyuri getLog atlasVersion'
-  )
-    .split(' ')
-    .map((name): [string, Handler] => [name, refused(`the command ${name}`)]),
+  ...REFUSED.split(' ').map((name): [string, Handler] => [name, refused(`the command ${name}`)]),
 ]);
 
 /** Carries one command out and answers with a BSON document, an error's too. Never rejects. */
@@ -62,6 +76,9 @@ export async function dispatch(
   try {
     const handler = HANDLERS.get(command.name);
     if (handler === undefined) throw new StoreError(59, 'CommandNotFound', `no such command: '${command.name}'`);
+    if (ADMIN_ONLY.has(command.name) && command.database !== 'admin') {
+      throw new StoreError(13, 'Unauthorized', `${command.name} may only be run against the admin database.`);
+    }
     return await handler(store, command, asker);
   } catch (error) {
     if (!(error instanceof StoreError)) onBug(error, command.name);

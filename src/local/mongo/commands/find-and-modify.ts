@@ -9,7 +9,7 @@ import { parseSort } from '../query/sort.js';
 import { compileUpdate } from '../update/update.js';
 import { upsertDocument } from '../update/upsert.js';
 import { openChoice } from './choice.js';
-import { checkCollation, checkFields, collectionFor, documentField, type Handler, namespaceOf } from './context.js';
+import { checkCollation, checkFields, collectionFor, documentField, type Handler, targetOf } from './context.js';
 import { mixedDocument, mixedReply } from './reply.js';
 import { insertOne, updateRecord } from './write.js';
 
@@ -39,7 +39,7 @@ interface Outcome {
 export const findAndModify: Handler = async (store, command) => {
   checkFields(command, KNOWN);
   checkCollation(command.fields.get('collation'));
-  const namespace = namespaceOf(command);
+  const target = targetOf(command);
   const scope = commandScope(command.fields.get('let'), store.now());
   const filter = compileFilter(documentField(command.fields.get('query'), 'query'), scope);
   const sort = parseSort(command.fields.get('sort'));
@@ -62,7 +62,7 @@ export const findAndModify: Handler = async (store, command) => {
   const outcome: Outcome = { value: undefined, n: 0, existed: false, upsertedId: undefined };
 
   await store.engine.write((outOfTime) => {
-    const collection = store.catalog.find(namespace);
+    const collection = store.catalog.find(target.namespace);
     const found = collection === undefined ? 'end' : choose(collection, outOfTime);
     if (found === 'later') return false;
     if (found !== 'end' && collection !== undefined) {
@@ -81,9 +81,8 @@ export const findAndModify: Handler = async (store, command) => {
       return true;
     }
     if (update !== undefined && upsert) {
-      const target = collection ?? collectionFor(store, command);
       const document = upsertDocument(filter, update, store.now());
-      insertOne(store, target, document);
+      insertOne(store, collection ?? collectionFor(store, target), document);
       outcome.n = 1;
       outcome.upsertedId = findField(document, Buffer.from('_id'));
       if (returnsNew) outcome.value = document;

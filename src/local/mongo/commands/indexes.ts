@@ -6,6 +6,7 @@ import { notImplemented, StoreError, typeMismatch } from '../errors.js';
 import { compileFilter } from '../query/filter.js';
 import type { Collection, Index } from '../storage/catalog.js';
 import { openScan } from '../storage/scan.js';
+import { batchSizeOf, startCursor } from './batches.js';
 import {
   checkCollation,
   checkFields,
@@ -15,10 +16,10 @@ import {
   type Handler,
   namespaceOf,
   type Store,
+  targetOf,
 } from './context.js';
 import { collectGarbage } from './garbage.js';
 import { arraySource } from './query.js';
-import { startCursor } from './read.js';
 import { mixedReply } from './reply.js';
 
 const FLAGS = ['unique', 'sparse'];
@@ -216,7 +217,7 @@ export const createIndexes: Handler = async (store, command) => {
   if (known === undefined) {
     await store.engine.write(() => {
       created = store.catalog.find(namespace) === undefined;
-      collectionFor(store, command);
+      collectionFor(store, targetOf(command));
       return true;
     }, true);
   }
@@ -235,7 +236,7 @@ export const listIndexes: Handler = async (store, command) => {
   const collection = store.catalog.find(namespace);
   if (collection === undefined) throw new StoreError(26, 'NamespaceNotFound', `ns does not exist: ${namespace}`);
   const specs = collection.indexes.filter(({ ready }) => ready).map(({ spec }) => spec);
-  return await startCursor(store, namespace, arraySource(specs), undefined, false);
+  return await startCursor(store, command, { namespace, source: arraySource(specs), batchSize: batchSizeOf(command) });
 };
 
 function indexesNamed(collection: Collection, wanted: RawValue): Index[] {

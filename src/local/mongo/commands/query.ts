@@ -6,6 +6,7 @@ import { compareSortKeys, type SortPart, sortKey } from '../query/sort.js';
 import type { Collection } from '../storage/catalog.js';
 import { openScan } from '../storage/scan.js';
 import type { Store } from './context.js';
+import type { TimeLimit } from './time-limit.js';
 
 /** What is asked of a collection. */
 export interface Query {
@@ -15,8 +16,7 @@ export interface Query {
   /** 0: none. */
   readonly limit: number;
   readonly hint?: string | undefined;
-  /** performance.now() after which it ends with MaxTimeMSExpired (50). */
-  readonly deadline?: number | undefined;
+  readonly time?: TimeLimit | undefined;
 }
 
 /** Documents one after another, in pieces. */
@@ -33,12 +33,6 @@ const MAX_SORT_BYTES = 100 * 1024 * 1024; // as MongoDB's
 /** Gives the event loop a turn. */
 export function breathe(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-function checkDeadline(deadline: number | undefined): void {
-  if (deadline !== undefined && performance.now() > deadline) {
-    throw new StoreError(50, 'MaxTimeMSExpired', 'operation exceeded time limit');
-  }
 }
 
 interface Sortable {
@@ -107,14 +101,14 @@ export function openQuery(store: Store, collection: Collection, query: Query): S
 
   async function each(visit: (record: number, document: RawValue) => boolean): Promise<void> {
     for (;;) {
-      const end = performance.now() + SLICE_MS;
+      const end = Math.min(performance.now() + SLICE_MS, query.time?.end() ?? Number.POSITIVE_INFINITY);
       const state = scan.next(
         (record, document) => query.filter.matches(document) && visit(record, document),
         () => performance.now() >= end,
       );
       if (state === 'end') done = true;
       if (state !== 'later') return;
-      checkDeadline(query.deadline);
+      query.time?.check();
       await breathe();
     }
   }

@@ -2,12 +2,13 @@ import { type RawValue, Type } from '../bson/raw-value.js';
 import { bsonWriter } from '../bson/writer.js';
 import { StoreError } from '../errors.js';
 
-/** The answer that begins or goes on with a cursor; id 0 is an exhausted one. Never throws. */
+/** The answer that begins or goes on with a cursor; id 0 is an exhausted one; `extra`: whole numbers beside it. Never throws. */
 export function cursorReply(
   batchName: 'firstBatch' | 'nextBatch',
   namespace: string,
   id: bigint,
   batch: readonly RawValue[],
+  extra: Readonly<Record<string, number>> = {},
 ): Buffer {
   let size = 256;
   for (const document of batch) size += document.end - document.start + 10;
@@ -21,6 +22,7 @@ export function cursorReply(
   writer.int64('id', id);
   writer.string('ns', namespace);
   writer.end();
+  for (const [name, value] of Object.entries(extra)) writer.int32(name, value);
   writer.double('ok', 1);
   return writer.finish();
 }

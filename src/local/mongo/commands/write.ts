@@ -13,9 +13,18 @@ import { openScan, type Scan } from '../storage/scan.js';
 import { storableDocument, withTimestamps } from '../update/storable.js';
 import { compileUpdate, type Update } from '../update/update.js';
 import { upsertDocument } from '../update/upsert.js';
-import type { Command } from '../wire/message.js';
 import { type Found, openChoice } from './choice.js';
-import { checkFields, collectionFor, documentField, type Handler, hintOf, namespaceOf, type Store } from './context.js';
+import {
+  checkFields,
+  collectionFor,
+  documentField,
+  type Handler,
+  hintOf,
+  namespaceOf,
+  type Store,
+  type Target,
+  targetOf,
+} from './context.js';
 import {
   countedDocuments,
   newTally,
@@ -52,21 +61,22 @@ export function insertOne(store: Store, collection: Collection, document: RawVal
   trim(store, collection);
 }
 
+/** A statement that inserts a document. */
+export function insertStatement(store: Store, target: Target, document: RawValue, tally: Tally): Statement {
+  return () => {
+    insertOne(store, collectionFor(store, target), storableDocument(withTimestamps(document, store.now()), 'insert'));
+    tally.n++;
+    return true;
+  };
+}
+
 /** `insert`: documents one after another; n and writeErrors. */
 export const insert: Handler = async (store, command) => {
   checkFields(command, ['documents', 'ordered', 'bypassDocumentValidation'], ['encryptionInformation']);
-  namespaceOf(command);
+  const target = targetOf(command);
   const tally = newTally();
   const statements = countedDocuments(command, 'documents').map(
-    (document) => (): Statement => () => {
-      insertOne(
-        store,
-        collectionFor(store, command),
-        storableDocument(withTimestamps(document, store.now()), 'insert'),
-      );
-      tally.n++;
-      return true;
-    },
+    (document) => () => insertStatement(store, target, document, tally),
   );
   await store.engine.write(statementsStep(statements, tally, orderedOf(command)), true);
   return tallyReply(tally, false);
@@ -91,13 +101,15 @@ export function updateRecord(
   return next;
 }
 
-type StatementFields = ReadonlyMap<string, RawValue>;
+/** The fields of one statement. */
+export type StatementFields = ReadonlyMap<string, RawValue>;
 
 const UPDATE_FIELDS = ['multi', 'upsert', 'upsertSupplied', 'hint', 'collation', 'arrayFilters', 'sort', 'c'];
 
-function updateStatement(
+/** A statement that updates what its filter matches: all, or the first. */
+export function updateStatement(
   store: Store,
-  command: Command,
+  target: Target,
   given: StatementFields,
   scope: Scope,
   index: number,
@@ -152,12 +164,11 @@ function updateStatement(
   }
 
   return (outOfTime) => {
-    const collection = store.catalog.find(namespaceOf(command));
+    const collection = store.catalog.find(target.namespace);
     if (collection !== undefined && !changeAll(collection, outOfTime)) return false;
     if (matched === 0 && upsert) {
-      const target = collection ?? collectionFor(store, command);
       const document = upsertDocument(filter, update, store.now(), supplied);
-      insertOne(store, target, document);
+      insertOne(store, collection ?? collectionFor(store, target), document);
       tally.upserted.push({ index, _id: findField(document, ID) as RawValue });
       matched = 1;
     }
@@ -179,12 +190,12 @@ function suppliedDocument(constants: RawValue | undefined, upsert: boolean): Raw
 /** `update`: statements one after another, each seeing what those before it did; n, nModified, upserted and writeErrors. */
 export const update: Handler = async (store, command) => {
   checkFields(command, ['updates', 'ordered', 'bypassDocumentValidation', 'let'], ['encryptionInformation']);
-  namespaceOf(command);
+  const target = targetOf(command);
   const scope = commandScope(command.fields.get('let'), store.now());
   const tally = newTally();
   const statements = countedDocuments(command, 'updates').map((source, index) => {
     const given = statementFields(source, 'update.updates', ['q', 'u'], UPDATE_FIELDS);
-    return () => updateStatement(store, command, given, scope, index, tally);
+    return () => updateStatement(store, target, given, scope, index, tally);
   });
   await store.engine.write(statementsStep(statements, tally, orderedOf(command)), true);
   return tallyReply(tally, true);

@@ -153,15 +153,18 @@ export interface StandIns {
 
 const STAND_INS_FILE = 'stand-ins.json';
 
-/** Writes where the stand-ins serve, whole or not at all. Throws DataDirError PH_DATA_DIR. */
+/** Writes where the stand-ins serve, whole or not at all; on a full disk what was said before may stay if it still holds. Throws DataDirError PH_DATA_DIR. */
 export async function writeStandIns(dir: string, standIns: StandIns): Promise<void> {
   const path = join(dir, STAND_INS_FILE);
+  const fresh = aside(path);
   try {
-    const fresh = aside(path);
     await writeDurably(fresh, `${JSON.stringify(standIns)}\n`);
     await rename(fresh, path);
   } catch (error) {
-    throw unusable(path, error);
+    await unlink(fresh).catch(() => undefined);
+    const before = await readStandIns(dir).catch(() => undefined);
+    const holds = before?.mongoPort === standIns.mongoPort && before?.telegramPort === standIns.telegramPort;
+    if (errno(error) !== 'ENOSPC' || !holds) throw unusable(path, error);
   }
 }
 

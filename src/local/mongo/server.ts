@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Store } from './commands/context.js';
@@ -72,6 +72,14 @@ function keptPort(path: string): number | undefined {
   }
 }
 
+/** Keeps a port for the next start, whole or not at all; what is kept already is not written again: the disk may be full. */
+function keepPort(path: string, port: number): void {
+  if (keptPort(path) === port) return;
+  const fresh = `${path}.${process.pid}`;
+  writeFileSync(fresh, String(port));
+  renameSync(fresh, path);
+}
+
 async function listen(server: Server, wanted: number, portFile: string): Promise<number> {
   if (wanted !== 0) {
     if (await listenOn(server, wanted)) return wanted;
@@ -142,7 +150,7 @@ export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise
   try {
     await dropUnfinished(store);
     port = await listen(server, options.port ?? 0, portFile);
-    writeFileSync(portFile, String(port));
+    keepPort(portFile, port);
   } catch (error) {
     server.close();
     await engine.close();

@@ -1,16 +1,6 @@
-import { execFileSync, spawn } from 'node:child_process';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Binary, type Document, MongoClient, MongoServerError } from 'mongodb';
@@ -19,8 +9,8 @@ import ts from 'typescript';
 import { StoreStartError } from '../../../src/local/mongo/errors.js';
 import { type EmbeddedStore, startEmbeddedStore } from '../../../src/local/mongo/server.js';
 import { openStore } from '../../../src/local/mongo/store.js';
+import { mountSmallDisk } from '../../support/small-disk.js';
 
-const [MOUNT, UNMOUNT] = ['mount', 'umount'] as const;
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** Turns the store and its host program into JavaScript once: a process that is started many times must not compile it each time. */
@@ -289,17 +279,9 @@ t.test('over its limit it refuses writes, reads and deletes go on, and with room
 });
 
 t.test('a full disk refuses writes, loses nothing, and with room writes go on', async (t) => {
-  const mount = mkdtempSync(join(tmpdir(), 'posthorn-full-'));
-  t.teardown(() => rmSync(mount, { recursive: true, force: true }));
-  try {
-    execFileSync(MOUNT, ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', mount], { stdio: 'pipe' });
-  } catch (error) {
-    t.pass(
-      `SKIPPED: a small tmpfs cannot be mounted here: ${String((error as { stderr?: Buffer }).stderr ?? error).trim()}`,
-    );
-    return;
-  }
-  t.teardown(() => execFileSync(UNMOUNT, ['-l', mount]));
+  const disk = mountSmallDisk(t, 12);
+  if (disk === undefined) return;
+  const mount = disk.path;
   const store = await startEmbeddedStore({ dataDir: mount });
   const client = await new MongoClient(store.uri).connect();
   const things = client.db().collection('things');
@@ -340,7 +322,7 @@ t.test('a full disk refuses writes, loses nothing, and with room writes go on', 
   t.equal(seen, 14031);
   t.equal(await things.countDocuments(), kept.length, 'what was refused is not there, what was accepted is');
   for (let i = 0; i < 50; i++) rmSync(join(mount, `filler-${i}`), { force: true });
-  execFileSync(MOUNT, ['-o', 'remount,size=64m', mount]);
+  disk.resize(64);
   let accepted: unknown = 1;
   for (let i = 0; i < 50 && accepted !== undefined; i++) {
     await pause(50);

@@ -1,14 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import {
+  closeSync,
+  constants,
+  existsSync,
+  ftruncateSync,
   linkSync,
   mkdirSync,
+  openSync,
   readFileSync,
   readlinkSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   utimesSync,
-  writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { StoreStartError } from '../errors.js';
@@ -102,35 +108,43 @@ function isAlive(holder: Holder, me: Holder, path: string): boolean {
   }
 }
 
-function tryTake(path: string, own: string): boolean {
-  writeFileSync(own, JSON.stringify(self()));
+/** Writes a file over what it holds: where there is one already, a full disk need not give room. */
+function writeOver(path: string, text: string): void {
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644);
   try {
+    ftruncateSync(file, writeSync(file, text, 0));
+  } finally {
+    closeSync(file);
+  }
+}
+
+function tryTake(path: string, own: string): boolean {
+  try {
+    writeOver(own, JSON.stringify(self()));
     linkSync(own, path); // atomic, and never seen half written
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
   } finally {
-    unlinkSync(own);
+    rmSync(own, { force: true });
   }
 }
 
-/** Puts a dead holder's file aside; if it turns out to be another one by then, that one is put back. */
-function removeStale(path: string, judged: string): void {
-  const aside = `${path}.${randomUUID()}`;
+/** Makes a dead holder's file our own, not yet in place; if it turns out to be another one by then, that one is put back. */
+function takeStale(path: string, judged: string, own: string): void {
   try {
-    renameSync(path, aside);
+    renameSync(path, own);
   } catch {
     return;
   }
-  if (read(aside) !== judged) {
-    try {
-      linkSync(aside, path);
-    } catch {
-      // Somebody has taken it meanwhile.
-    }
+  if (read(own) === judged) return;
+  try {
+    linkSync(own, path);
+  } catch {
+    // Somebody has taken it meanwhile.
   }
-  unlinkSync(aside);
+  unlinkSync(own);
 }
 
 /** Takes the lock of a directory for this process: a file that names its holder, void as soon as that process is dead. A killed one is followed at once; one of
@@ -143,7 +157,8 @@ export async function lockHost(directory: string): Promise<HostLock> {
   const me = self();
   const giveUpAt = performance.now() + STALE_MS + BEAT_MS;
   let firstBeat: number | undefined;
-  while (!tryTake(path, own)) {
+  for (;;) {
+    const isThere = existsSync(path);
     const text = read(path);
     const holder = parseHolder(text);
     if (holder !== undefined && isAlive(holder, me, path)) {
@@ -157,7 +172,10 @@ export async function lockHost(directory: string): Promise<HostLock> {
         );
       }
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    } else removeStale(path, text);
+      continue;
+    }
+    if (isThere) takeStale(path, text, own);
+    if (tryTake(path, own)) break;
   }
   const beat = setInterval(() => {
     try {

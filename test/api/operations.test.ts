@@ -7,13 +7,13 @@ import { Problem, problemOf } from '../../src/api/problem.js';
 import { sendMessages } from '../../src/api/send-messages.js';
 import type { Services } from '../../src/api/services.js';
 import { storeServices } from '../../src/api/store-services.js';
-import { startEmbeddedStore } from '../../src/local/mongo/server.js';
 import { silentLog } from '../../src/log.js';
 import { acceptance } from '../../src/store/acceptance.js';
 import { pageLog } from '../../src/store/page-log.js';
 import { importPeople } from '../../src/store/people.js';
-import { createIndexes, openStore, type Store, StoreError } from '../../src/store/store.js';
+import { type Store, StoreError } from '../../src/store/store.js';
 import { fakeServices } from '../support/fake-services.js';
+import { testStores } from '../support/test-store.js';
 
 /** The wrong fields that an operation names, as `field: expected`. */
 async function wrong(work: (services: Services) => Promise<unknown>): Promise<string[]> {
@@ -485,14 +485,8 @@ t.test('an import lists its first 1,000 failures and counts the rest', async (t)
   t.equal(result.failed.length, 1_000);
 });
 
-t.test('on the embedded store', async (t) => {
-  const embedded = await startEmbeddedStore({ dataDir: t.testdir() });
-  const store = await openStore(embedded.uri, silentLog);
-  t.teardown(async () => {
-    await store.close();
-    await embedded.stop();
-  });
-  await createIndexes(store);
+t.test('on a store', async (t) => {
+  const { store } = await (await testStores(t)).fresh(t);
   const now = (): Date => new Date();
   const services = storeServices(store, acceptance(store, pageLog(store, systemClock, silentLog), systemClock), now);
   await t.rejects(createBroadcast(services, { text: 'a' }), { code: 'PH_BOT_NONE' });

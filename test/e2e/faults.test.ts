@@ -7,16 +7,15 @@ import type { TreeNode } from '../../src/actors/runtime.js';
 import { DEFAULT_POLICY } from '../../src/actors/supervision.js';
 import { parseConfig } from '../../src/config.js';
 import { features } from '../../src/features.js';
-import { startEmbeddedStore } from '../../src/local/mongo/server.js';
 import { startLocalTelegram } from '../../src/local/telegram/server.js';
 import { silentLog } from '../../src/log.js';
-import { createIndexes, openStore } from '../../src/store/store.js';
 import { posthornSystem } from '../../src/system.js';
 import { eventually } from '../support/eventually.js';
 import { localTelegramControl } from '../support/local-telegram.js';
 import { API_KEY, posthornApi } from '../support/posthorn-api.js';
 import { freePort } from '../support/posthorn-process.js';
 import { broadcastDone } from '../support/posthorn-server.js';
+import { testStores } from '../support/test-store.js';
 
 const PEOPLE = process.env.POSTHORN_TEST_LONG === undefined ? 1_500 : 10_000;
 const ROUNDS = process.env.POSTHORN_TEST_LONG === undefined ? 1 : 3;
@@ -29,14 +28,14 @@ const { budget } = DEFAULT_POLICY;
 
 t.setTimeout(240_000);
 
+const stores = await testStores(t);
+
 /** A whole server in this process, with its stand-ins. */
 async function wholeSystem(t: Test) {
   const dataDir = await mkdtemp(join(tmpdir(), 'posthorn-faults-'));
   const env = { DATA_DIR: dataDir, PORT: '0', SEND_RATE: '0', SEND_CHAT_RATE: '0', SEND_CONCURRENCY: '16' };
   const local = await startLocalTelegram({ dataDir, port: await freePort() });
-  const embedded = await startEmbeddedStore({ dataDir });
-  const store = await openStore(embedded.uri, silentLog);
-  await createIndexes(store);
+  const { store } = await stores.fresh(t);
   const system = posthornSystem({
     config: parseConfig(env),
     roles: ['web', 'bot', 'sender', 'scheduler'],
@@ -50,7 +49,6 @@ async function wholeSystem(t: Test) {
   });
   t.teardown(async () => {
     await system.stop();
-    await embedded.stop();
     await local.stop();
     await rm(dataDir, { recursive: true, force: true });
   });

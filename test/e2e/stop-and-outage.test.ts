@@ -79,7 +79,7 @@ t.test('kill -TERM under load, to the server and to npm start: exit 0 in time, n
     command: ['npm', 'start'],
     args: [],
     cwd: await builtClone(t),
-    env: { HOME: dir, npm_config_update_notifier: 'false', ...serverEnv(dir), ...env },
+    env: { HOME: dir, npm_config_update_notifier: 'false', ...serverEnv(t, dir), ...env },
   });
   const url = await npm.ready();
   await taken(telegram, people * 0.5);

@@ -8,7 +8,6 @@ import type { IngressStatus } from '../../src/actors/receive-lease.js';
 import { createActorSystem, systemClock } from '../../src/actors/runtime.js';
 import { supervisor, worker } from '../../src/actors/supervision.js';
 import { features } from '../../src/features.js';
-import { startEmbeddedStore } from '../../src/local/mongo/server.js';
 import { startLocalTelegram } from '../../src/local/telegram/server.js';
 import { silentLog } from '../../src/log.js';
 import { acceptance } from '../../src/store/acceptance.js';
@@ -16,20 +15,14 @@ import { inbox } from '../../src/store/inbox.js';
 import { leaseKeeper } from '../../src/store/lease-keeper.js';
 import { pageLog } from '../../src/store/page-log.js';
 import { ownIdentity } from '../../src/store/process-identity.js';
-import { createIndexes, openStore } from '../../src/store/store.js';
 import { subscribers } from '../../src/store/subscribers.js';
 import { telegramClient } from '../../src/telegram/client.js';
 import { text } from '../support/receiving-world.js';
+import { testStores } from '../support/test-store.js';
 
 const dataDir = await mkdtemp(join(tmpdir(), 'receiving-'));
-const served = await startEmbeddedStore({ dataDir, port: 0 });
-const store = await openStore(served.uri, silentLog);
-await createIndexes(store);
-t.teardown(async () => {
-  await store.close();
-  await served.stop();
-  await rm(dataDir, { recursive: true, force: true });
-});
+t.teardown(() => rm(dataDir, { recursive: true, force: true }));
+const { store } = await (await testStores(t)).fresh(t);
 const { Updates, Chats, DeadLetters, Pages, Owners } = store.models;
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 1) + ms);
 

@@ -13,10 +13,13 @@ const PATHS = {
 /** Something that a test needs beyond npm. */
 export type Need = keyof typeof PATHS;
 
+/** Where an installed need lies, or undefined. */
+export const installed = (need: Need): string | undefined => (existsSync(PATHS[need]) ? PATHS[need] : undefined);
+
 /** Where an installed need lies. Where it is missing the test `t` is skipped with a line that says what to run, and undefined comes back; with CI=true that is a failure. */
 export function needed(t: Test, need: Need): string | undefined {
-  const path = PATHS[need];
-  if (existsSync(path)) return path;
+  const path = installed(need);
+  if (path !== undefined) return path;
   const line = `${need} is not installed: npm run test:needs`;
   if (process.env.CI === 'true') t.fail(line);
   else t.comment(`SKIP ${line}`);

@@ -1,20 +1,22 @@
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { eventually } from './eventually.js';
+import { storeEnv } from './given-server.js';
 import { type LocalTelegramControl, startLocalTelegramProcess } from './local-telegram.js';
 import { API_KEY, type BroadcastView, type PosthornApi, posthornApi } from './posthorn-api.js';
 import { type PosthornProcess, startProcess } from './posthorn-process.js';
 import type { SeededRandom } from './seeded-random.js';
 
-/** A server with all roles and the embedded store in `<dir>/data`. */
+/** A server with all roles; its store is the embedded one in `<dir>/data`, or a database of its own on the server given for tests. */
 export interface PosthornServer {
   readonly process: PosthornProcess;
   /** Resolves at `posthorn ready`. */
   readonly api: Promise<PosthornApi>;
 }
 
-/** What every server gets: its data directory, any free port, the key of the tests. */
-export const serverEnv = (dir: string): Readonly<Record<string, string>> => ({
+/** What every server gets: its data directory, its store, any free port, the key of the tests. */
+export const serverEnv = (t: Test, dir: string): Readonly<Record<string, string>> => ({
+  ...storeEnv(t, dir),
   DATA_DIR: join(dir, 'data'),
   PORT: '0',
   API_KEY,
@@ -26,7 +28,7 @@ export function startServer(t: Test, dir: string, env: Readonly<Record<string, s
   const process = startProcess(t, {
     args: ['start'],
     cwd: dir,
-    env: { ...serverEnv(dir), ...env },
+    env: { ...serverEnv(t, dir), ...env },
   });
   const api = process.ready().then((url) => posthornApi(url));
   api.catch(() => undefined); // who kills a server before it is ready does not wait for it

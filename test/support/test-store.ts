@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +6,7 @@ import type { Test } from 'tap';
 import { startEmbeddedStore } from '../../src/local/mongo/server.js';
 import { silentLog } from '../../src/log.js';
 import { createIndexes, openStore, type Store } from '../../src/store/store.js';
+import { databaseName, dropDatabase, GIVEN_SERVER, onDatabase } from './given-server.js';
 
 /** A store for one test file: the one at MONGODB_URI, else an embedded one of its own in a temporary directory. */
 export interface TestStores {
@@ -26,8 +26,7 @@ export interface TestStore {
 
 /** Starts the store of a test file; `root` is tap's root test, whose end stops it. */
 export async function testStores(root: Pick<Test, 'teardown'>): Promise<TestStores> {
-  const given = process.env.MONGODB_URI;
-  let base = given;
+  let base = GIVEN_SERVER;
   if (base === undefined) {
     const dataDir = await mkdtemp(join(tmpdir(), 'store-'));
     const served = await startEmbeddedStore({ dataDir, port: 0 });
@@ -40,33 +39,27 @@ export async function testStores(root: Pick<Test, 'teardown'>): Promise<TestStor
   const server = base;
   return {
     async fresh(t) {
-      const url = new URL(server);
-      url.pathname = `/t_${randomBytes(6).toString('hex')}`;
-      const uri = url.href;
+      const uri = onDatabase(server, databaseName());
       const store = await openStore(uri, silentLog);
       await createIndexes(store);
       const opened: Store[] = [];
       const proxies: CutProxy[] = [];
       t.teardown(async () => {
         await Promise.all(opened.map((one) => one.close()));
-        if (given !== undefined) await store.connection.dropDatabase();
         await store.close();
+        if (GIVEN_SERVER !== undefined) await dropDatabase(uri);
         await Promise.all(proxies.map((proxy) => proxy.close()));
       });
       return {
         store,
         uri,
         async another(through) {
-          const to = new URL(uri);
-          if (through !== undefined) {
-            to.host = `127.0.0.1:${through.port}`;
-            to.searchParams.set('directConnection', 'true');
-          }
-          const one = await openStore(to.href, silentLog);
+          const one = await openStore(through === undefined ? uri : throughProxy(uri, through), silentLog);
           opened.push(one);
           return one;
         },
         async proxy() {
+          const url = new URL(uri);
           const proxy = await cutProxy(Number(url.port === '' ? 27_017 : url.port), url.hostname);
           proxies.push(proxy);
           return proxy;
@@ -74,6 +67,14 @@ export async function testStores(root: Pick<Test, 'teardown'>): Promise<TestStor
       };
     },
   };
+}
+
+/** The same database by way of a proxy; `uri` names one host. */
+function throughProxy(uri: string, { port }: CutProxy): string {
+  const to = new URL(uri);
+  to.host = `127.0.0.1:${port}`;
+  to.searchParams.set('directConnection', 'true');
+  return to.href;
 }
 
 /** A TCP proxy that can cut connections at the worst moment. */

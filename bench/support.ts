@@ -15,6 +15,8 @@ export interface Program {
   line(prefix: string): Promise<string>;
   /** Sends SIGTERM and resolves with the exit code. */
   stop(): Promise<number>;
+  /** Ends it as a crash would, by SIGKILL. */
+  kill(): Promise<void>;
 }
 
 /** Starts `node dist/main.js …words` in `cwd` with these variables beside the caller's PATH; its log goes to our standard error, it ends with us. */
@@ -36,6 +38,10 @@ export function startProgram(words: readonly string[], env: Readonly<Record<stri
     stop() {
       child.kill('SIGTERM');
       return ended;
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
     },
   };
 }

@@ -11,7 +11,7 @@ export interface SecantusDb {
   /** `mongodb://127.0.0.1:PORT` */
   readonly uri: string;
   readonly pid: number;
-  /** Ends the process and removes its files. */
+  /** Ends the process by SIGKILL and removes its files, those in a directory of the caller's apart. */
   stop(): Promise<void>;
 }
 
@@ -28,10 +28,10 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Starts one of its own as a stand-alone server, on a free port with an empty directory. `program`: what `needed(t, 'secantusdb')` answers. Rejects when it does not
- * answer within a minute. */
-export async function startSecantusDb(program: string): Promise<SecantusDb> {
-  const directory = await mkdtemp(join(tmpdir(), 'secantusdb-'));
+/** Starts one of its own as a stand-alone server, on a free port with an empty directory, or in the one given. `program`: what `needed(t, 'secantusdb')` answers. Rejects
+ * when it does not answer within a minute. */
+export async function startSecantusDb(program: string, given?: string): Promise<SecantusDb> {
+  const directory = given ?? (await mkdtemp(join(tmpdir(), 'secantusdb-')));
   const port = await freePort();
   const server = spawn(program, ['--standalone', '--port', String(port), '--storage-path', directory], {
     cwd: directory,
@@ -45,7 +45,7 @@ export async function startSecantusDb(program: string): Promise<SecantusDb> {
   const stop = async (): Promise<void> => {
     server.kill('SIGKILL');
     await ended;
-    await rm(directory, { recursive: true, force: true });
+    if (given === undefined) await rm(directory, { recursive: true, force: true });
   };
   const uri = `mongodb://127.0.0.1:${port}`;
   try {

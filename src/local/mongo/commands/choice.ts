@@ -4,15 +4,9 @@ import { planQuery } from '../query/plan.js';
 import type { SortPart } from '../query/sort.js';
 import type { Collection } from '../storage/catalog.js';
 import { recordKey } from '../storage/index-key.js';
-import { openScan, type Scan } from '../storage/scan.js';
+import { type Found, openScan, type Scan } from '../storage/scan.js';
 import { hintOf, type Store } from './context.js';
 import { sortedList } from './query.js';
-
-/** A document where it is stored. */
-export interface Found {
-  readonly record: number;
-  readonly document: RawValue;
-}
 
 /** Looks for the first document of a filter by a sort, over several transactions where it takes long: 'later' is to be called again. What it finds was read in this very transaction. */
 export type Choice = (collection: Collection, outOfTime: () => boolean) => Found | 'later' | 'end';

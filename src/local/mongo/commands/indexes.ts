@@ -5,7 +5,7 @@ import { bsonWriter, identical } from '../bson/writer.js';
 import { notImplemented, StoreError, typeMismatch } from '../errors.js';
 import { compileFilter } from '../query/filter.js';
 import type { Collection, Index } from '../storage/catalog.js';
-import { openScan } from '../storage/scan.js';
+import { openScan, readAhead } from '../storage/scan.js';
 import { batchSizeOf, startCursor } from './batches.js';
 import {
   checkCollation,
@@ -175,14 +175,10 @@ async function build(store: Store, namespace: string, specs: readonly RawValue[]
         });
       }
       for (;;) {
-        let found: { record: number; document: RawValue } | undefined;
-        const state = scan.next((record, document) => {
-          found = { record, document };
-          return true;
-        }, outOfTime);
-        if (found !== undefined)
-          for (const index of own(collection))
-            store.records.addToIndex(collection, index, found.record, found.document);
+        const { found, state } = readAhead(scan, () => true, outOfTime);
+        const indexes = own(collection);
+        for (const { record, document } of found)
+          for (const index of indexes) store.records.addToIndex(collection, index, record, document);
         if (state === 'end') break;
         if (outOfTime()) return false;
       }

@@ -98,18 +98,23 @@ export function openQuery(store: Store, collection: Collection, query: Query): S
   let done = false;
   let sorted: Source | undefined;
   let carried: RawValue | undefined;
+  // Of several pulls together, with what is done between them: a stage that pulls a few at a time would else never give way.
+  const nextEnd = (): number => Math.min(performance.now() + SLICE_MS, query.time?.end() ?? Number.POSITIVE_INFINITY);
+  let end = nextEnd();
 
   async function each(visit: (record: number, document: RawValue) => boolean): Promise<void> {
     for (;;) {
-      const end = Math.min(performance.now() + SLICE_MS, query.time?.end() ?? Number.POSITIVE_INFINITY);
+      if (performance.now() >= end) {
+        query.time?.check();
+        await breathe();
+        end = nextEnd();
+      }
       const state = scan.next(
         (record, document) => query.filter.matches(document) && visit(record, document),
         () => performance.now() >= end,
       );
       if (state === 'end') done = true;
       if (state !== 'later') return;
-      query.time?.check();
-      await breathe();
     }
   }
 

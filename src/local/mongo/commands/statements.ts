@@ -2,11 +2,8 @@ import { fields, type RawValue } from '../bson/raw-value.js';
 import { resetScratch } from '../bson/scratch.js';
 import { flagOf } from '../bson/values.js';
 import { StoreError } from '../errors.js';
-import type { Filter } from '../query/filter.js';
 import type { WriteStep } from '../storage/engine.js';
-import type { Scan } from '../storage/scan.js';
 import type { Command } from '../wire/message.js';
-import type { Found } from './choice.js';
 import { checkCollation, documentsOf } from './context.js';
 import { mixedReply } from './reply.js';
 
@@ -107,15 +104,4 @@ export function statementFields(
   }
   checkCollation(found.get('collation'));
   return found;
-}
-
-/** Finds the next match of a scan: the record and its document, 'later' or 'end'. */
-export function nextMatch(scan: Scan, filter: Filter, outOfTime: () => boolean): Found | 'later' | 'end' {
-  let found: Found | undefined;
-  const state = scan.next((record, document) => {
-    if (!filter.matches(document)) return false;
-    found = { record, document };
-    return true;
-  }, outOfTime);
-  return found ?? (state === 'later' ? 'later' : 'end');
 }

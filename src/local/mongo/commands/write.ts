@@ -7,13 +7,13 @@ import { compileFilter, type Filter } from '../query/filter.js';
 import type { Trail } from '../query/path.js';
 import { planQuery } from '../query/plan.js';
 import { parseSort } from '../query/sort.js';
-import type { Collection } from '../storage/catalog.js';
+import type { Collection, Index } from '../storage/catalog.js';
 import { recordKey } from '../storage/index-key.js';
-import { openScan, type Scan } from '../storage/scan.js';
+import { type Ahead, type Found, openScan, readAhead, type Scan } from '../storage/scan.js';
 import { storableDocument, withTimestamps } from '../update/storable.js';
 import { compileUpdate, type Update } from '../update/update.js';
 import { upsertDocument } from '../update/upsert.js';
-import { type Found, openChoice } from './choice.js';
+import { openChoice } from './choice.js';
 import {
   checkFields,
   collectionFor,
@@ -28,7 +28,6 @@ import {
 import {
   countedDocuments,
   newTally,
-  nextMatch,
   orderedOf,
   type Statement,
   statementFields,
@@ -101,6 +100,11 @@ export function updateRecord(
   return next;
 }
 
+/** Whether an update may change where an index has a document. */
+function mayMove(index: Index, { touched }: Update): boolean {
+  return touched === undefined || [...index.roots].some((root) => touched.has(root));
+}
+
 /** The fields of one statement. */
 export type StatementFields = ReadonlyMap<string, RawValue>;
 
@@ -131,35 +135,38 @@ export function updateStatement(
   if (multi && sort.length > 0) throw failedToParse('Cannot specify sort with multi=true');
   const choose = sort.length > 0 ? openChoice(store, filter, sort, given.get('hint')) : undefined;
   // What an index yields may move ahead of the scan by being changed: each document is changed once.
-  const changed = new Set<number>();
+  let changed: Set<number> | undefined;
   let scan: Scan | undefined;
   let matched = 0;
   let modified = 0;
 
+  function matches(collection: Collection, outOfTime: () => boolean): Ahead {
+    if (choose !== undefined) {
+      const found = choose(collection, outOfTime);
+      return typeof found === 'string' ? { found: [], state: found } : { found: [found], state: 'stopped' };
+    }
+    if (scan === undefined) {
+      const plan = planQuery(collection, filter, [], hintOf(given.get('hint'), collection));
+      if (multi && plan.index !== undefined && mayMove(plan.index, update)) changed = new Set();
+      scan = openScan(store.engine, store.catalog, collection, plan, scratch);
+    }
+    return readAhead(scan, (document) => filter.matches(document), outOfTime, multi ? undefined : 1);
+  }
+
   /** Changes what matches; false when the time is out. */
   function changeAll(collection: Collection, outOfTime: () => boolean): boolean {
     for (;;) {
-      let found: Found | 'later' | 'end';
-      if (choose !== undefined) found = choose(collection, outOfTime);
-      else {
-        scan ??= openScan(
-          store.engine,
-          store.catalog,
-          collection,
-          planQuery(collection, filter, [], hintOf(given.get('hint'), collection)),
-          scratch,
-        );
-        found = nextMatch(scan, filter, outOfTime);
+      const { found, state } = matches(collection, outOfTime);
+      for (const one of found) {
+        if (changed?.has(one.record) === true) continue;
+        if (updateRecord(store, collection, one, filter, update) !== undefined) modified++;
+        matched++;
+        if (!multi) return true;
+        changed?.add(one.record);
       }
-      if (found === 'later') return false;
-      if (found === 'end') return true;
-      if (changed.has(found.record)) continue;
-      if (updateRecord(store, collection, found, filter, update) !== undefined) modified++;
-      matched++;
-      if (!multi) return true;
-      changed.add(found.record);
+      if (state === 'end') return true;
       resetScratch();
-      if (outOfTime()) return false;
+      if (state === 'later' || outOfTime()) return false;
     }
   }
 
@@ -221,13 +228,13 @@ export function deleteStatement(
       planQuery(collection, filter, [], hintOf(hint, collection)),
     );
     for (;;) {
-      const found = nextMatch(scan, filter, outOfTime);
-      if (found === 'later') return false;
-      if (found === 'end') return true;
-      store.records.remove(collection, found.record, found.document);
-      onDeleted();
-      if (one) return true;
-      if (outOfTime()) return false;
+      const { found, state } = readAhead(scan, (document) => filter.matches(document), outOfTime, one ? 1 : undefined);
+      for (const { record, document } of found) {
+        store.records.remove(collection, record, document);
+        onDeleted();
+      }
+      if (state === 'end' || (one && found.length > 0)) return true;
+      if (state === 'later' || outOfTime()) return false;
     }
   };
 }

@@ -11,6 +11,22 @@ export interface Scan {
   next(visit: (record: number, document: RawValue) => boolean, outOfTime: () => boolean): 'stopped' | 'later' | 'end';
 }
 
+/** A document where it is stored. */
+export interface Found {
+  readonly record: number;
+  readonly document: RawValue;
+}
+
+/** Documents that were read together, and how the scan stands after them, as its `next` says. */
+export interface Ahead {
+  readonly found: readonly Found[];
+  readonly state: ReturnType<Scan['next']>;
+}
+
+// Read together before they are changed: one cursor serves them all, and they are still changed within one piece.
+const AHEAD = 64;
+const AHEAD_BYTES = 256 * 1024;
+
 const CHECK_EVERY = 32; // rows between two looks at the clock
 
 /** The collection of that name if it is still the same one. Throws QueryPlanKilled (175) when it was dropped meanwhile. */
@@ -20,6 +36,25 @@ export function sameCollection(catalog: Catalog, collection: Collection): Collec
     throw new StoreError(175, 'QueryPlanKilled', `collection dropped: ${collection.namespace}`);
   }
   return now;
+}
+
+/** Goes on with a scan until `most` documents were accepted, or 64, or 256 KiB of them. They are to be changed in this very transaction: in a later one they may be others.
+ * Throws as the scan does. */
+export function readAhead(
+  scan: Scan,
+  accepts: (document: RawValue) => boolean,
+  outOfTime: () => boolean,
+  most = AHEAD,
+): Ahead {
+  const found: Found[] = [];
+  let bytes = 0;
+  const state = scan.next((record, document) => {
+    if (!accepts(document)) return false;
+    found.push({ record, document });
+    bytes += document.end - document.start;
+    return found.length >= most || bytes >= AHEAD_BYTES;
+  }, outOfTime);
+  return { found, state };
 }
 
 /** Begins a scan by a plan; `allocate`: where documents found by an index are put (default: Buffer's own pool). Its `next` throws QueryPlanKilled when the

@@ -1,15 +1,14 @@
-import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { MongoClient } from 'mongodb';
 import { startEmbeddedStore } from '../src/local/mongo/server.js';
+import { installed } from '../test/support/needs.js';
 import { startSecantusDb } from '../test/support/secantusdb.js';
 import { documentOf, idOf } from './store-documents.js';
 import { median } from './store-rows.js';
 import { startProgram } from './support.js';
 
-const PEER = join(import.meta.dirname, '../.test-needs/venv/bin/secantusd-py');
 const RESTARTS = 3;
 
 /** A server in a process of its own. */
@@ -43,11 +42,12 @@ export function startStore(dir: string): Start {
 
 /** SecantusDB on `<dir>/peer`; undefined where it is not installed. */
 export function startPeer(dir: string): Start | undefined {
-  if (!existsSync(PEER)) return undefined;
+  const program = installed('secantusdb');
+  if (program === undefined) return undefined;
   return async () => {
     const directory = join(dir, 'peer');
     await mkdir(directory, { recursive: true });
-    const { uri, pid, stop } = await startSecantusDb(PEER, directory);
+    const { uri, pid, stop } = await startSecantusDb(program, directory);
     const last = (): void => {
       process.kill(pid, 'SIGKILL');
     };

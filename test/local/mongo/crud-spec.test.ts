@@ -29,22 +29,7 @@ const REFUSED: Table = Object.freeze({
     'updateMany-collation: UpdateMany when many documents match with collation',
     'updateOne-collation: UpdateOne when one document matches with collation',
   ],
-  'the expression operator $rand': ['aggregate-let: Aggregate with let option'],
-  'the aggregation stage $out': [
-    'aggregate-let: Aggregate to collection with let option',
-    'aggregate-out: Aggregate with $out',
-    'aggregate-out: Aggregate with $out and batch size of 0',
-    'bypassDocumentValidation: Aggregate with $out passes bypassDocumentValidation: false',
-  ],
-  'the aggregation stage $merge': [
-    'aggregate-merge: Aggregate with $merge',
-    'aggregate-merge: Aggregate with $merge and batch size of 0',
-    'aggregate-merge: Aggregate with $merge and majority readConcern',
-    'aggregate-merge: Aggregate with $merge and local readConcern',
-    'aggregate-merge: Aggregate with $merge and available readConcern',
-  ],
-  'aggregations of a whole database': [
-    'aggregate-merge-errorResponse: aggregate $merge DuplicateKey error is accessible',
+  'aggregations of a whole database but for $documents': [
     'db-aggregate: Aggregate with $listLocalSessions',
     'db-aggregate: Aggregate with $listLocalSessions and allowDiskUse',
   ],
@@ -65,8 +50,9 @@ const REFUSED: Table = Object.freeze({
 
 /** What this driver does otherwise than the specification asks, before the server has a part in it; and the tests that show it. */
 const OF_THE_DRIVER: Table = Object.freeze({
-  // lib/bulk/common.js and lib/operations/find_and_modify.js send the option only when it is true.
+  // lib/bulk/common.js, lib/operations/aggregate.js and lib/operations/find_and_modify.js send the option only when it is true.
   'event 0.command.bypassDocumentValidation: expected false, got undefined': [
+    'bypassDocumentValidation: Aggregate with $out passes bypassDocumentValidation: false',
     'bypassDocumentValidation: BulkWrite passes bypassDocumentValidation: false',
     'bypassDocumentValidation: FindOneAndReplace passes bypassDocumentValidation: false',
     'bypassDocumentValidation: FindOneAndUpdate passes bypassDocumentValidation: false',

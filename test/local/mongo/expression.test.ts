@@ -935,6 +935,13 @@ const PAGES: readonly (readonly [page: string, cases: readonly Case[]])[] = [
     ],
   ],
   [
+    'rand',
+    [
+      [{ $lt: [{ $rand: {} }, 1] }, {}, true],
+      [{ $type: { $rand: {} } }, {}, 'double'],
+    ],
+  ],
+  [
     'sum',
     [
       [{ $sum: ['$a', '$b', 'x'] }, { a: 1, b: long(2) }, long(3)],
@@ -979,7 +986,7 @@ const REFUSALS: readonly [unknown, Document, number][] = [
   ['$$CLUSTER_TIME', {}, 238],
   [{ $add: [1], $subtract: [1] }, {}, 15983],
   [{ $nonsense: 1 }, {}, 168],
-  [{ $rand: {} }, {}, 238],
+  [{ $rand: { a: 1 } }, {}, 3040501],
   [{ $sin: 1 }, {}, 238],
   [{ $function: {} }, {}, 238],
   [{ $subtract: [1] }, {}, 16020],

@@ -44,7 +44,7 @@ const REFUSED = new Set(
   (
     '$acos $acosh $asin $asinh $atan $atan2 $atanh $binarySize $bitAnd $bitNot $bitOr $bitXor $bottom $bottomN $bsonSize $cos $cosh ' +
     '$covariancePop $covarianceSamp $degreesToRadians $denseRank $derivative $documentNumber $expMovingAvg $function $integral ' +
-    '$linearFill $locf $median $meta $percentile $radiansToDegrees $rand $rank $sampleRate $shift $sin $sinh $tan $tanh ' +
+    '$linearFill $locf $median $meta $percentile $radiansToDegrees $rank $sampleRate $shift $sin $sinh $tan $tanh ' +
     '$toHashedIndexKey $toUUID $top $topN $tsIncrement $tsSecond $accumulator $addToSet $push $count'
   ).split(' '),
 );

@@ -49,6 +49,8 @@ export interface Catalog {
   all(): Collection[];
   create(database: string, name: string, capped?: Collection['capped']): Collection;
   drop(collection: Collection): void;
+  /** Gives a collection another name within its database, which no other may have. */
+  rename(collection: Collection, name: string): void;
   addIndex(collection: Collection, spec: RawValue, ready: boolean): Index;
   dropIndex(collection: Collection, index: Index): void;
   /** Marks what must be saved with this batch: the counts, or all of it. */
@@ -272,6 +274,15 @@ export function openCatalog(engine: Engine): Catalog {
       meta.removeSync(countKey(collection.id));
       meta.putSync(garbageKey('docs', collection.id), Buffer.from('1'));
       for (const index of collection.indexes) meta.putSync(garbageKey('index', index.id), Buffer.from('1'));
+    },
+    rename(collection, name) {
+      const renamed: Collection = { ...collection, name, namespace: `${collection.database}.${name}` };
+      collections.delete(collection.namespace);
+      meta.removeSync(catalogKey(collection.namespace));
+      touched.delete(collection);
+      collection.dropped = true;
+      collections.set(renamed.namespace, renamed);
+      touched.set(renamed, true);
     },
     addIndex(collection, spec, ready) {
       const index = indexOf(takeId(), spec, ready);

@@ -12,6 +12,7 @@ const RESIDUAL_OFFSET = 1n << 95n;
 
 let scratch = Buffer.allocUnsafe(8192);
 let at = 0;
+let clip = CLIP;
 
 function room(bytes: number): void {
   if (at + bytes <= scratch.length) return;
@@ -21,7 +22,7 @@ function room(bytes: number): void {
 }
 
 function putBytes(bytes: Buffer, start: number, end: number): void {
-  const stop = Math.min(end, start + CLIP);
+  const stop = Math.min(end, start + clip);
   room(stop - start);
   bytes.copy(scratch, at, start, stop);
   at += stop - start;
@@ -29,7 +30,7 @@ function putBytes(bytes: Buffer, start: number, end: number): void {
 
 /** Text that ends: 00 is written 00 ff, the end 00 00, so that a shorter text sorts before what it begins. */
 function putText(bytes: Buffer, start: number, end: number): void {
-  const stop = Math.min(end, start + CLIP);
+  const stop = Math.min(end, start + clip);
   room((stop - start) * 2 + 2);
   for (let i = start; i < stop; i++) {
     const byte = bytes[i] ?? 0;
@@ -69,7 +70,7 @@ function putContainer(value: RawValue): void {
   for (;;) {
     const type = bytes[position] ?? 0;
     room(2);
-    if (type === 0 || at > CLIP) {
+    if (type === 0 || at > clip) {
       scratch[at++] = 0;
       return;
     }
@@ -147,6 +148,16 @@ export function encodeKey(indexId: number, values: readonly RawValue[], directio
     if ((directions[i] ?? 1) < 0) for (let j = begin; j < at; j++) scratch[j] = ~(scratch[j] ?? 0) & 0xff;
   }
   return Buffer.from(scratch.subarray(0, at));
+}
+
+/** The bytes of one value, however long they are: they are the same exactly when values are equal in BSON's order. Throws as encodeKey. */
+export function encodeWhole(value: RawValue): Buffer {
+  clip = Number.POSITIVE_INFINITY;
+  try {
+    return encodeKey(0, [value], [1]);
+  } finally {
+    clip = CLIP;
+  }
 }
 
 /** The first byte of every key of a type's place in the order; inverted for a descending part. Never throws. */

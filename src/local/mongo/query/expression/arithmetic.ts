@@ -239,6 +239,12 @@ const log = binary((value, base) => {
   return double(Math.log(x) / Math.log(y));
 });
 
+const random: Operator = (operand, _compiler, name) => {
+  const empty = operand.type === Type.object || operand.type === Type.array;
+  if (!empty || operand.end - operand.start > 5) throw located(3040501, `${name} does not currently accept arguments`);
+  return () => double(Math.random());
+};
+
 /** $add, $subtract (of numbers and dates) and the operators of numbers alone. Decimals are exact to 34 digits where they are served at all. */
 export const ARITHMETIC: Operators = {
   $add: add,
@@ -260,4 +266,5 @@ export const ARITHMETIC: Operators = {
   $ln: logarithm(28766, Math.log),
   $log: log,
   $log10: logarithm(28761, Math.log10),
+  $rand: random,
 };

@@ -133,11 +133,13 @@ export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise
   }
   const { engine } = store;
   let connections = 0;
+  const held = { bytes: 0 };
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     serveConnection(socket, ++connections, {
       refuse: errorReply,
+      held,
       execute: (command, connectionId, signal) =>
         dispatch(store, command, { connectionId, signal }, (error, name) =>
           options.log?.error({ err: error, command: name }, 'local store: a command failed by a defect'),

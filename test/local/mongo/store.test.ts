@@ -1,4 +1,3 @@
-import { connect, type Socket } from 'node:net';
 import { serialize } from 'bson';
 import fc from 'fast-check';
 import {
@@ -633,76 +632,4 @@ t.test('documents expire by their TTL index', async (t) => {
   t.equal(await expireDocuments(own), 1);
   t.equal(count(), 2, 'what has no date stays');
   compileFilter(rawDocument(Buffer.from(serialize({}))));
-});
-
-t.test('malformed messages end their own connection at most', async (t) => {
-  const send = (bytes: Buffer): Promise<string> =>
-    new Promise((resolve) => {
-      const socket: Socket = connect(store.port, '127.0.0.1');
-      let got = 0;
-      const end = (how: string): void => {
-        socket.destroy();
-        resolve(how);
-      };
-      socket.on('data', (chunk) => {
-        got += chunk.length;
-        end('answered');
-      });
-      socket.on('error', () => end('closed'));
-      socket.on('close', () => resolve(got > 0 ? 'answered' : 'closed'));
-      socket.write(bytes);
-      if (bytes.length < 16) setTimeout(() => end('silent'), 20);
-    });
-  const message = (body: Buffer, flags = 0, opcode = 2013): Buffer => {
-    const head = Buffer.alloc(20);
-    head.writeInt32LE(20 + body.length, 0);
-    head.writeInt32LE(1, 4);
-    head.writeInt32LE(opcode, 12);
-    head.writeUInt32LE(flags, 16);
-    return Buffer.concat([head, body]);
-  };
-  const ping = Buffer.concat([Buffer.from([0]), Buffer.from(serialize({ ping: 1, $db: 'admin' }))]);
-  const length = (bytes: number): Buffer => {
-    const head = Buffer.alloc(16);
-    head.writeInt32LE(bytes, 0);
-    return head;
-  };
-  t.equal(await send(message(ping)), 'answered');
-  t.equal(await send(message(Buffer.concat([ping, Buffer.alloc(4)]), 1)), 'answered', 'with a checksum');
-  t.equal(await send(message(ping, 1 << 16)), 'answered', 'exhaust is an offer');
-  t.equal(await send(message(ping, 1 << 5)), 'answered', 'an unknown required flag is an error');
-  t.equal(await send(message(ping, 0, 2010)), 'answered', 'an unknown opcode is an error');
-  t.equal(await send(length(100_000_000)), 'closed');
-  t.equal(await send(length(-1)), 'closed');
-  t.equal(await send(length(3)), 'closed');
-  t.equal(await send(Buffer.from([1, 2, 3])), 'silent');
-  const broken = Buffer.from(ping);
-  broken.writeInt32LE(5000, 1);
-  t.equal(await send(message(broken)), 'answered');
-  const insert = message(
-    Buffer.concat([
-      Buffer.from([0]),
-      Buffer.from(
-        serialize({
-          insert: 'mutated',
-          $db: 'x',
-          documents: [{ _id: 1, a: 'text', b: [1, 2, { c: null }] }],
-          ordered: true,
-        }),
-      ),
-    ]),
-  );
-  let state = 12345;
-  const random = (below: number): number => {
-    state = (state * 1103515245 + 12345) & 0x7fffffff;
-    return state % below;
-  };
-  const rounds = process.env.POSTHORN_TEST_LONG === undefined ? 150 : 1000;
-  for (let i = 0; i < rounds; i++) {
-    const mutated = Buffer.from(insert);
-    for (let n = 0; n <= random(3); n++) mutated[16 + random(mutated.length - 16)] = random(256);
-    // A moreToCome flag may come up: then there is no answer, and the connection stays.
-    if ((mutated.readUInt32LE(16) & 2) === 0) t.match(await send(mutated), /answered|closed/);
-  }
-  t.match(await db.admin().ping(), { ok: 1 }, 'other clients go on');
 });

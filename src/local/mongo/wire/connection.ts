@@ -8,11 +8,16 @@ export interface ConnectionDeps {
   execute(command: Command, connectionId: number, signal: AbortSignal): Promise<Buffer>;
   /** The answer to a message that could not be read. */
   refuse(error: unknown): Buffer;
+  /** What all connections of a server hold together, in bytes: of messages that are not whole yet or wait their turn. */
+  readonly held: { bytes: number };
 }
 
 const PAUSE_BYTES = 64_000_000; // of whole messages that wait their turn
+const MOST_HELD_BYTES = 512_000_000; // of all connections: ten of the largest messages
+const STALL_MS = 60_000;
 
-/** Serves one client: its messages one after another, each answered before the next begins. Malformed frames close this connection only. */
+/** Serves one client: its messages one after another, each answered before the next begins. Malformed frames close this connection only; so does a begun message
+ * of which nothing comes for 60 s, or one that makes all connections hold more than 512 MB. */
 export function serveConnection(socket: Socket, connectionId: number, deps: ConnectionDeps): void {
   const aborted = new AbortController();
   let chunks: Buffer[] = [];
@@ -21,7 +26,13 @@ export function serveConnection(socket: Socket, connectionId: number, deps: Conn
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
   let busy = false;
+  let refused = false;
   let replies = 0;
+
+  function forget(): void {
+    deps.held.bytes -= held + waitingBytes;
+    [chunks, held, waiting, waitingBytes] = [[], 0, [], 0];
+  }
 
   function send(requestId: number, legacy: boolean, document: Buffer): void {
     if (socket.destroyed || !socket.writable) return;
@@ -37,6 +48,9 @@ export function serveConnection(socket: Socket, connectionId: number, deps: Conn
       request = parseRequest(bytes);
     } catch (error) {
       send(bytes.readInt32LE(4), bytes.readInt32LE(12) === 2004, deps.refuse(error));
+      // What follows it cannot be trusted to begin where a message begins.
+      forget();
+      refused = true;
       socket.end();
       return;
     }
@@ -48,6 +62,7 @@ export function serveConnection(socket: Socket, connectionId: number, deps: Conn
     busy = true;
     for (let next = waiting.shift(); next !== undefined && !aborted.signal.aborted; next = waiting.shift()) {
       waitingBytes -= next.length;
+      deps.held.bytes -= next.length;
       if (waitingBytes < PAUSE_BYTES && socket.isPaused()) socket.resume();
       await answer(next);
       if (socket.writableLength > PAUSE_BYTES)
@@ -69,8 +84,10 @@ export function serveConnection(socket: Socket, connectionId: number, deps: Conn
   }
 
   socket.on('data', (chunk: Buffer) => {
+    if (socket.destroyed || refused) return;
     chunks.push(chunk);
     held += chunk.length;
+    deps.held.bytes += chunk.length;
     while (held >= wanted) {
       const length = peekLength();
       if (length < 16 || length > MAX_MESSAGE_BYTES) {
@@ -78,18 +95,25 @@ export function serveConnection(socket: Socket, connectionId: number, deps: Conn
         return;
       }
       wanted = length;
-      if (held < length) return;
+      if (held < length) break;
       const message = take(length);
       wanted = 16;
       waiting.push(message);
       waitingBytes += length;
     }
+    if (held > 0 && deps.held.bytes > MOST_HELD_BYTES) {
+      socket.destroy();
+      return;
+    }
     if (waitingBytes > PAUSE_BYTES) socket.pause();
+    // A socket that was paused here is not the client's fault.
+    socket.setTimeout(held > 0 && !socket.isPaused() ? STALL_MS : 0);
     if (!busy && waiting.length > 0) void work();
   });
   socket.on('error', () => socket.destroy());
+  socket.on('timeout', () => socket.destroy());
   socket.on('close', () => {
-    waiting = [];
+    forget();
     aborted.abort();
   });
 }

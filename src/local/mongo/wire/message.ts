@@ -1,5 +1,6 @@
 import { field, fields, type RawValue, rawDocument, Type, validateDocument } from '../bson/raw-value.js';
 import { failedToParse, invalidBson, StoreError } from '../errors.js';
+import { crc32c } from './checksum.js';
 
 /** MongoDB's largest message, in bytes. */
 export const MAX_MESSAGE_BYTES = 48_000_000;
@@ -47,7 +48,9 @@ function parseMessage(bytes: Buffer): Request {
   if ((flags & 0xffff & ~(CHECKSUM_PRESENT | MORE_TO_COME)) !== 0) {
     throw invalidBson(`unknown required flags ${flags}`);
   }
-  const end = (flags & CHECKSUM_PRESENT) === 0 ? bytes.length : bytes.length - 4;
+  const summed = (flags & CHECKSUM_PRESENT) !== 0;
+  const end = summed ? bytes.length - 4 : bytes.length;
+  if (summed && (end < 20 || bytes.readUInt32LE(end) !== crc32c(bytes, end))) throw invalidBson('a wrong checksum');
   let at = 20;
   let body: RawValue | undefined;
   const sequences = new Map<string, RawValue[]>();

@@ -2,7 +2,6 @@
 import { config as readDotenv } from 'dotenv';
 import { runProgram } from './cli/program.js';
 import { features } from './features.js';
-import { startServer } from './server-process.js';
 
 // The only reader of the environment and of signals.
 readDotenv({ quiet: true });
@@ -25,7 +24,10 @@ for (const stream of [process.stdout, process.stderr]) {
 
 const io = { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin };
 process.exitCode = await runProgram(process.argv.slice(2), process.env, io, {
-  start: (config, roles, streams) => startServer(config, roles, features, streams, stopping.signal),
+  start: async (config, roles, streams) => {
+    const { startServer } = await import('./server-process.js');
+    return await startServer(config, roles, features, streams, stopping.signal);
+  },
   features: features.map(({ name }) => name),
 });
 if (serves) process.exit();

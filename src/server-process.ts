@@ -1,30 +1,15 @@
-import { EXIT } from './cli/exit.js';
+import { CommandError, EXIT } from './cli/exit.js';
 import type { Io } from './cli/io.js';
 import { say } from './cli/io.js';
 import type { Config } from './config.js';
 import { DataDirError, loadSecrets, openDataDir } from './data-dir.js';
 import type { Feature } from './feature.js';
-import { ListenError } from './http/server.js';
 import { type StandIns, StandInsMissing, standIns } from './local/stand-ins.js';
 import { createLogger } from './logger.js';
 import type { Role } from './roles.js';
-import { missingIndexes } from './store/index-check.js';
-import { createIndexes, isConnectionError, openStore, type Store } from './store/store.js';
-import { posthornSystem, TokenRefused } from './system.js';
+import type { PosthornSystem } from './system.js';
 
 const STAY_MS = 3_600_000;
-/** How long the first connection to the store may take, ms. */
-const STORE_MS = 10_000;
-
-/** A start that failed: the exit code, and one line that says why. */
-class StartFailure extends Error {
-  constructor(
-    readonly exitCode: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
 
 /**
  * Runs a process of the server with these roles until `stopping` is aborted or its tree fails. Prints the lines of docs/contract.md, "Program", on
@@ -43,7 +28,8 @@ export async function startServer(
     secrets: [config.bot?.token, config.apiKey, config.secretKey, config.webhookSecret, config.vapid?.privateKey],
   });
   let hosted: StandIns | undefined;
-  let system: ReturnType<typeof posthornSystem> | undefined;
+  let system: PosthornSystem | undefined;
+  let serving: typeof import('./serving.js') | undefined;
   const startedAt = performance.now();
   // A process that hosts nothing has nothing else that keeps it running until it is told to stop.
   const staying = setInterval(() => undefined, STAY_MS);
@@ -57,7 +43,11 @@ export async function startServer(
   try {
     if (needsDataDir(config)) await openDataDir(config.dataDir);
     const secrets = await loadSecrets(config);
-    system = posthornSystem({ config, roles, features, apiKey: secrets.apiKey, log });
+    if (roles.some((role) => role !== 'local')) {
+      serving = await import('./serving.js');
+      const { posthornSystem } = await import('./system.js');
+      system = posthornSystem({ config, roles, features, apiKey: secrets.apiKey, log });
+    }
     const failed = new Promise<number>((resolve) => {
       system?.actors.onFailure((error) => {
         log.error(
@@ -67,15 +57,14 @@ export async function startServer(
         resolve(1);
       });
     });
-    const port = await system.listen();
+    const port = await system?.listen();
     const around = standIns(config, roles.includes('local'), log);
     hosted = await around;
     if (hosted.hosted.store !== undefined) say(io, `local store ${hosted.hosted.store.uri}`);
     if (hosted.hosted.telegram !== undefined) say(io, `local telegram ${hosted.hosted.telegram.url}`);
     if (secrets.apiKeyMade) say(io, `api key ${secrets.apiKey}`);
-    if (roles.some((role) => role !== 'local')) {
-      const store = await reach(hosted.mongoUri, log);
-      await prepare(store, config);
+    if (serving !== undefined && system !== undefined) {
+      const store = await serving.reachStore(hosted.mongoUri, config, log);
       await system.run({ store, apiRoot: hosted.apiRoot, token: hosted.token, secretKey: secrets.secretKey });
       await Promise.race([system.ready(), failed, aborted(stopping)]);
     }
@@ -87,7 +76,7 @@ export async function startServer(
     if (code === EXIT.done) log.info({}, 'stopping: no new work, calls in the air may end');
     return await end(code);
   } catch (error) {
-    const failure = explain(error);
+    const failure = explain(error, serving);
     io.stderr.write(`posthorn: ${failure.message}\n`);
     log.debug({ err: error }, 'start failed');
     return await end(failure.exitCode).catch(() => failure.exitCode);
@@ -107,47 +96,26 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-async function reach(uri: string, log: ReturnType<typeof createLogger>): Promise<Store> {
-  try {
-    return await openStore(uri, log, STORE_MS);
-  } catch (error) {
-    const where = uri.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/, '');
-    if (isConnectionError(error))
-      throw new StartFailure(EXIT.unavailable, `the store at ${where} cannot be reached (MONGODB_URI)`);
-    throw new StartFailure(EXIT.config, `the store at ${where} refuses (MONGODB_URI): ${(error as Error).message}`);
-  }
-}
-
-/** Outside of production the indexes are made at start; in production an operator makes them, and a start without them is refused. */
-async function prepare(store: Store, config: Config): Promise<void> {
-  if (!config.production || config.mongoUri === undefined) {
-    await createIndexes(store);
-    return;
-  }
-  const missing = await missingIndexes(store);
-  if (missing.length > 0)
-    throw new StartFailure(EXIT.config, `the store lacks indexes (${missing.join(', ')}); run: posthorn migrate`);
-}
-
-function explain(error: unknown): { exitCode: number; message: string } {
-  if (error instanceof StartFailure) return error;
+function explain(
+  error: unknown,
+  serving: typeof import('./serving.js') | undefined,
+): { readonly exitCode: number; readonly message: string } {
   const cause = rootCause(error);
   const { message } = cause;
-  if (cause instanceof TokenRefused || cause instanceof DataDirError) return { exitCode: EXIT.config, message };
+  if (cause instanceof CommandError) return { exitCode: cause.exitCode, message };
+  if (cause instanceof DataDirError) return { exitCode: EXIT.config, message };
   if (cause instanceof StandInsMissing) return { exitCode: EXIT.unavailable, message };
-  if (cause instanceof ListenError) return { exitCode: EXIT.failed, message };
   const code = (cause as { code?: unknown }).code;
   if (typeof code === 'string' && /^PH_(STORE|LOCAL_TELEGRAM)_(LOCKED|PORT_TAKEN)$/.test(code))
     return { exitCode: EXIT.unavailable, message };
   if (code === 'PH_STORE_FORMAT') return { exitCode: EXIT.config, message };
-  if (isConnectionError(cause)) return { exitCode: EXIT.unavailable, message: 'the store cannot be reached' };
-  return { exitCode: EXIT.failed, message: `the start failed: ${message}` };
+  return serving?.servingFailure(cause) ?? { exitCode: EXIT.failed, message: `the start failed: ${message}` };
 }
 
-/** The runtime may wrap what an actor's start threw. */
+/** The runtime may wrap what an actor's start threw; an error of a directory or a port is told as it is, not by its cause. */
 function rootCause(error: unknown): Error {
   let found = error instanceof Error ? error : new Error(String(error));
-  while (found.cause instanceof Error && !(found instanceof ListenError) && !(found instanceof DataDirError))
+  while (found.cause instanceof Error && !/^PH_(DATA_DIR|HTTP_)/.test(String((found as { code?: unknown }).code)))
     found = found.cause;
   return found;
 }

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { request } from 'undici';
 import type { Config } from '../config.js';
 import { readStandIns, writeStandIns } from '../data-dir.js';
 import type { Log } from '../log.js';
 import { type EmbeddedStore, startEmbeddedStore } from './mongo/server.js';
-import { type LocalTelegram, startLocalTelegram } from './telegram/server.js';
+import type { LocalTelegram } from './telegram/server.js';
 
 /** Where a process finds its store and its Telegram, and what it hosts of them. */
 export interface StandIns {
@@ -68,16 +67,17 @@ async function hostThem(config: Config, log: Log) {
     config.mongoUri === undefined
       ? await startEmbeddedStore({ dataDir: config.dataDir, maxMb, log, ...(port === undefined ? {} : { port }) })
       : undefined;
+  return { store, telegram: config.bot === undefined ? await hostTelegram(config, log) : undefined };
+}
+
+async function hostTelegram(config: Config, log: Log): Promise<LocalTelegram> {
   const { localPort } = config.telegram;
-  const telegram =
-    config.bot === undefined
-      ? await startLocalTelegram({
-          dataDir: config.dataDir,
-          log: (line) => log.warn({}, line),
-          ...(localPort === undefined ? {} : { port: localPort }),
-        })
-      : undefined;
-  return { store, telegram };
+  const { startLocalTelegram } = await import('./telegram/server.js');
+  return await startLocalTelegram({
+    dataDir: config.dataDir,
+    log: (line) => log.warn({}, line),
+    ...(localPort === undefined ? {} : { port: localPort }),
+  });
 }
 
 async function find(config: Config) {
@@ -108,6 +108,7 @@ async function answers(port: number): Promise<boolean> {
 
 /** The token of the first bot of a local Telegram. */
 async function firstToken(url: string): Promise<string> {
+  const { request } = await import('undici');
   const { body } = await request(`${url}/local/bots`);
   const bots = (await body.json()) as { token: string }[];
   const first = bots[0];

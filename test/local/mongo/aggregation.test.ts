@@ -547,3 +547,76 @@ t.test('types survive a pipeline', async (t) => {
   t.equal(String(found?.e), '4.0');
   t.strictSame(found?.j, Long.fromNumber(3));
 });
+
+const SHOP = {
+  _id: 1,
+  n: 5,
+  l: [1, 2, 3, 4],
+  o: { m: [10, 20, 30], x: 1 },
+  d: [
+    { k: 'a', v: 1 },
+    { k: 'b', v: 2 },
+    { k: 'b', v: 3 },
+  ],
+};
+
+// Each: filter, projection, the document. Pages: https://www.mongodb.com/docs/v8.0/reference/operator/projection/slice/, .../elemMatch/, .../positional/ and
+// https://www.mongodb.com/docs/v8.0/reference/method/db.collection.find/#projection
+const PROJECTIONS: readonly (readonly [string, Document, Document, Document])[] = [
+  ['$slice keeps the rest', {}, { l: { $slice: 2 }, o: 0, d: 0 }, { _id: 1, n: 5, l: [1, 2] }],
+  ['$slice alone', {}, { l: { $slice: -1 }, _id: 0 }, { n: SHOP.n, l: [4], o: SHOP.o, d: SHOP.d }],
+  ['$slice in an inclusion', {}, { n: 1, l: { $slice: [1, 2] } }, { _id: 1, n: 5, l: [2, 3] }],
+  ['$slice from the end', {}, { _id: 0, n: 1, l: { $slice: [-3, 2] } }, { n: 5, l: [2, 3] }],
+  ['$slice on a path', {}, { n: 1, 'o.m': { $slice: 1 } }, { _id: 1, n: 5, o: { m: [10] } }],
+  ['$slice of what is no array', {}, { _id: 1, l: 1, n: { $slice: 1 } }, { _id: 1, n: 5, l: [1, 2, 3, 4] }],
+  ['$slice as an expression', {}, { _id: 0, x: { $slice: ['$l', 1, 2] } }, { x: [2, 3] }],
+  ['$elemMatch', {}, { d: { $elemMatch: { k: 'b' } } }, { _id: 1, d: [{ k: 'b', v: 2 }] }],
+  ['$elemMatch comes last', {}, { l: { $elemMatch: { $gt: 2 } }, o: 1, _id: 0 }, { o: SHOP.o, l: [3] }],
+  ['$elemMatch of nothing', {}, { d: { $elemMatch: { k: 'z' } } }, { _id: 1 }],
+  ['positional', { l: { $gt: 2 } }, { 'l.$': 1 }, { _id: 1, l: [3] }],
+  ['positional behind documents', { 'd.k': 'b' }, { 'd.$': 1, _id: 0 }, { d: [{ k: 'b', v: 2 }] }],
+  [
+    'positional with $elemMatch',
+    { d: { $elemMatch: { k: 'b', v: 3 } } },
+    { n: 1, 'd.$': 1 },
+    { _id: 1, n: 5, d: [{ k: 'b', v: 3 }] },
+  ],
+  ['positional into the documents', { 'd.k': 'b' }, { _id: 0, 'd.v.$': 1 }, { d: [{ v: 2 }] }],
+  ['positional of what is no array', { n: 5 }, { _id: 0, 'n.$': 1 }, { n: 5 }],
+  ['computed fields', {}, { _id: 0, n: 1, sum: { $sum: '$l' }, text: 'x' }, { n: 5, sum: 10, text: 'x' }],
+  ['a path of another field', {}, { _id: 0, 'o.x': '$n' }, { o: { x: 5 } }],
+];
+
+t.test('projections of find', async (t) => {
+  const shop = await collectionOf([SHOP]);
+  for (const [name, filter, projection, expected] of PROJECTIONS) {
+    const found = await shop.findOne(filter, { projection });
+    t.strictSame(found, expected, name);
+    t.strictSame(Object.keys(found ?? {}), Object.keys(expected), `${name}: order`);
+  }
+  t.strictSame(
+    await shop.findOneAndUpdate({ 'd.k': 'b' }, { $set: { n: 6 } }, { projection: { _id: 0, 'd.$': 1 } }),
+    { d: [{ k: 'b', v: 2 }] },
+    'of findAndModify too',
+  );
+  const refused: readonly (readonly [Document, Document, number])[] = [
+    [{}, { l: { $meta: 'textScore' } }, 238],
+    [{}, { l: { $slice: [1, 0] } }, 28729],
+    [{}, { l: { $slice: 1 }, 'l.x': 1 }, 31249],
+    [{}, { 'o.m': { $elemMatch: { $gt: 1 } } }, 31275],
+    [{}, { 'l.$': 1 }, 51246],
+    [{ l: 1 }, { 'l.$': 0 }, 31395],
+    [{ l: 1 }, { 'l.$.x': 1 }, 31394],
+    [{ l: 1 }, { 'l.$': 1, 'd.$': 1 }, 31276],
+    [{ l: 1 }, { 'l.$': 1, d: { $elemMatch: { k: 'a' } } }, 31255],
+    [{ l: 1, 'd.k': 'b' }, { 'l.$': 1 }, 238],
+    [{}, { a: 1, b: 0 }, 31254],
+    [{}, { a: 0, b: { $add: [1, 1] } }, 31252],
+    [{}, { a: {} }, 51270],
+    [{}, { 'a.': 1 }, 40353],
+    [{}, { a: 1, 'a.b': 1 }, 31250],
+    [{}, { a: { $nonsense: 1 } }, 168],
+  ];
+  for (const [filter, projection, expected] of refused)
+    t.equal(await code(shop.findOne(filter, { projection })), expected, JSON.stringify(projection));
+});

@@ -4,7 +4,7 @@ import { flagOf, NULL } from '../bson/values.js';
 import { failedToParse } from '../errors.js';
 import { commandScope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
-import { compileProjection } from '../query/projection.js';
+import { compileProjection } from '../query/find-projection.js';
 import { parseSort } from '../query/sort.js';
 import { compileUpdate } from '../update/update.js';
 import { upsertDocument } from '../update/upsert.js';
@@ -58,7 +58,7 @@ export const findAndModify: Handler = async (store, command) => {
   }
   const update = given === undefined ? undefined : compileUpdate(given, scope, { arrayFilters });
   const choose = openChoice(store, filter, sort, command.fields.get('hint'));
-  const project = compileProjection(command.fields.get('fields'), scope);
+  const project = compileProjection(command.fields.get('fields'), scope, filter);
   const outcome: Outcome = { value: undefined, n: 0, existed: false, upsertedId: undefined };
 
   await store.engine.write((outOfTime) => {

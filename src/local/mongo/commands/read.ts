@@ -5,8 +5,9 @@ import { arrayOf, bsonWriter } from '../bson/writer.js';
 import { badValue, failedToParse, notImplemented, StoreError } from '../errors.js';
 import { commandScope, type Scope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
+import { compileProjection } from '../query/find-projection.js';
 import { pathOf, visitPath } from '../query/path.js';
-import { compileProjection, type Projection } from '../query/projection.js';
+import type { Projection } from '../query/projection.js';
 import { parseSort } from '../query/sort.js';
 import type { Collection } from '../storage/catalog.js';
 import type { Command } from '../wire/message.js';
@@ -75,7 +76,7 @@ async function findTailable(
     throw notImplemented("'skip' and 'limit' of a tailable cursor");
   }
   const filter = compileFilter(documentField(command.fields.get('filter'), 'filter'), scope);
-  const project = compileProjection(command.fields.get('projection'), scope);
+  const project = compileProjection(command.fields.get('projection'), scope, filter);
   if (collection !== undefined && collection.capped === undefined) {
     throw badValue(`error processing query: tailable cursor requested on non capped collection ${namespace}`);
   }
@@ -113,7 +114,7 @@ export const find: Handler = async (store, command) => {
   if (flagOf(command.fields.get('awaitData'), 'awaitData'))
     throw failedToParse("Cannot set 'awaitData' without also setting 'tailable'");
   const query = findQuery(command, collection, scope);
-  const project = compileProjection(command.fields.get('projection'), scope);
+  const project = compileProjection(command.fields.get('projection'), scope, query.filter);
   return await startCursor(store, command, {
     namespace,
     source: collection === undefined ? arraySource([]) : projected(openQuery(store, collection, query), project),

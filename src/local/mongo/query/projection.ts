@@ -1,7 +1,6 @@
 import { isNumber } from '../bson/numbers.js';
 import { fields, type RawValue, Type } from '../bson/raw-value.js';
 import { flagOf } from '../bson/values.js';
-import { failedToParse, notImplemented } from '../errors.js';
 import { fieldNames } from './expression/field-path.js';
 import { located } from './expression/operator.js';
 import { compileExpression, type Expression, type Scope } from './expression.js';
@@ -17,8 +16,8 @@ export interface ProjectionRule {
   readonly rule: boolean | Expression;
 }
 
-/** Takes a document of operators (`{$op: …}`) at a path for itself and answers true, or leaves it to the expressions. */
-export type Special = (path: string, operators: RawValue) => boolean;
+/** Reads one path in its own way, or leaves it to the ordinary one. */
+export type Special = (path: string, value: RawValue) => readonly ProjectionRule[] | undefined;
 
 /** Remembers paths. Throws 31249 or 31250 when one lies on the way of another. */
 export function pathCollisions(): (names: readonly string[]) => void {
@@ -41,35 +40,35 @@ export function pathCollisions(): (names: readonly string[]) => void {
 export function projectionRules(
   source: RawValue,
   scope: Scope,
-  special: Special = () => false,
+  special: Special = () => undefined,
   prefix = '',
 ): ProjectionRule[] {
-  return fields(source).flatMap(([name, value]): ProjectionRule[] => {
+  return fields(source).flatMap(([name, value]): readonly ProjectionRule[] => {
     const path = `${prefix}${name}`;
+    const own = special(path, value);
+    if (own !== undefined) return own;
     const computed = (): ProjectionRule[] => [{ path, names: fieldNames(path), rule: compileExpression(value, scope) }];
     if (value.type === Type.object) {
       const [first] = fields(value);
       if (first === undefined)
         throw located(51270, 'An empty sub-projection is not a valid value. Found empty object at path');
       if (!first[0].startsWith('$')) return projectionRules(value, scope, special, `${path}.`);
-      return special(path, value) ? [] : computed();
+      return computed();
     }
     if (!isNumber(value.type) && value.type !== Type.bool) return computed();
     return [{ path, names: fieldNames(path), rule: flagOf(value, path) }];
   });
 }
 
-/** How a list of rules treats what it does not name, and the tree of them. `otherwise`: what a list without rules but of _id does. Throws 31252, 31253
- * or 31254 when inclusion and exclusion are mixed. */
-export function projectionOf(
-  rules: readonly ProjectionRule[],
-  otherwise: 'inclusion' | 'exclusion' | undefined,
-): { readonly node: ProjectionNode; readonly inclusion: boolean } {
+/** How a list of rules treats what it does not name, and the tree of them. Throws 31252, 31253 or 31254 when inclusion and exclusion are mixed. */
+export function projectionOf(rules: readonly ProjectionRule[]): {
+  readonly node: ProjectionNode;
+  readonly inclusion: boolean;
+} {
   const id = rules.find(({ path }) => path === '_id')?.rule;
   const others = rules.filter(({ path, rule }) => path !== '_id' || typeof rule !== 'boolean');
   const decider = others.find(({ rule }) => typeof rule === 'boolean') ?? others[0];
-  const inclusion =
-    decider !== undefined ? decider.rule !== false : otherwise !== undefined ? otherwise === 'inclusion' : id === true;
+  const inclusion = decider === undefined ? id === true : decider.rule !== false;
   const node = projectionNode();
   const collide = pathCollisions();
   for (const { path, names, rule } of others) {
@@ -101,20 +100,6 @@ export function compileProject(source: RawValue, scope: Scope): Projection {
   if (source.type !== Type.object) throw located(15969, '$project specification must be an object');
   const rules = projectionRules(source, scope);
   if (rules.length === 0) throw located(51272, 'projection specification must have at least one field');
-  const { node, inclusion } = projectionOf(rules, undefined);
-  return (document) => applyProjection(document, node, inclusion ? 'goes' : 'stays');
-}
-
-/** Compiles the projection of a find command; undefined when it changes nothing. Throws as `compileProject`, and NotImplemented by name on $meta. */
-export function compileProjection(source: RawValue | undefined, scope: Scope): Projection | undefined {
-  if (source === undefined || source.type === Type.null) return undefined;
-  if (source.type !== Type.object) throw failedToParse('a projection must be a document');
-  const rules = projectionRules(source, scope, (_path, operators) => {
-    const [name] = fields(operators)[0] as [string, RawValue];
-    if (['$slice', '$elemMatch', '$meta'].includes(name)) throw notImplemented(`the projection operator ${name}`);
-    return false;
-  });
-  if (rules.length === 0) return undefined;
-  const { node, inclusion } = projectionOf(rules, undefined);
+  const { node, inclusion } = projectionOf(rules);
   return (document) => applyProjection(document, node, inclusion ? 'goes' : 'stays');
 }

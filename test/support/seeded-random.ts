@@ -8,11 +8,8 @@ export interface SeededRandom {
   whole(low: number, high: number): number;
 }
 
-/** Makes a generator (mulberry32) and prints its seed as a comment of the test. */
-export function seededRandom(t: Test): SeededRandom {
-  const given = process.env.POSTHORN_TEST_SEED;
-  const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
-  t.comment(`POSTHORN_TEST_SEED=${seed}`);
+/** A generator (mulberry32) that gives the same numbers for the same seed. */
+export function randomFrom(seed: number): SeededRandom {
   let state = seed | 0;
   const next = () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -21,4 +18,12 @@ export function seededRandom(t: Test): SeededRandom {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
   return { next, whole: (low, high) => low + Math.floor(next() * (high - low + 1)) };
+}
+
+/** Makes a generator and prints its seed as a comment of the test. */
+export function seededRandom(t: Test): SeededRandom {
+  const given = process.env.POSTHORN_TEST_SEED;
+  const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
+  t.comment(`POSTHORN_TEST_SEED=${seed}`);
+  return randomFrom(seed);
 }

@@ -191,7 +191,7 @@ const MATCHES: [string, Document, Document[], Document[]][] = [
     [{ a: { b: 1 } }, { a: [{ b: 2 }, { b: [1] }] }],
     [{ a: [[{ b: 1 }]] }, { a: { b: 2 } }],
   ],
-  ['positions', { 'a.1': 5 }, [{ a: [0, 5] }, { a: { 1: 5 } }, { a: [0, [5]] }], [{ a: [5, 0] }]],
+  ['positions', { 'a.1': 5 }, [{ a: [0, 5] }, { a: { 1: 5 } }, { a: [0, { 1: 5 }] }], [{ a: [5, 0] }, { a: [0, [5]] }]],
   ['whole arrays and elements', { a: [1, 2] }, [{ a: [1, 2] }, { a: [[1, 2]] }], [{ a: [2, 1] }, { a: [1, 2, 3] }]],
   ['documents by order', { a: { x: 1, y: 2 } }, [{ a: { x: 1, y: 2 } }], [{ a: { y: 2, x: 1 } }, { a: { x: 1 } }]],
   [
@@ -202,7 +202,8 @@ const MATCHES: [string, Document, Document[], Document[]][] = [
   ],
   ['$gte null', { a: { $gte: null } }, [{}, { a: null }], [{ a: 1 }]],
   ['$lt and NaN', { a: { $lt: 5 } }, [{ a: 4 }, { a: Number.NEGATIVE_INFINITY }], [{ a: Number.NaN }, { a: 5 }]],
-  ['$lte MaxKey', { a: { $lte: new MaxKey() } }, [{ a: 1 }, { a: 'x' }], [{}]],
+  ['$lte MaxKey', { a: { $lte: new MaxKey() } }, [{ a: 1 }, { a: 'x' }, {}], []],
+  ['$lt MinKey', { a: { $lt: new MinKey() } }, [], [{ a: 1 }, {}, { a: new MinKey() }]],
   ['two sides on an array', { a: { $gt: 4, $lt: 2 } }, [{ a: [1, 5] }], [{ a: 3 }, { a: [3] }]],
   ['$ne', { a: { $ne: 1 } }, [{}, { a: 2 }, { a: [2, 3] }], [{ a: 1 }, { a: [1, 2] }]],
   ['$in', { a: { $in: [1, /^x/, null] } }, [{ a: 1 }, { a: 'xy' }, {}, { a: [5, 1] }], [{ a: 'yx' }, { a: 2 }]],

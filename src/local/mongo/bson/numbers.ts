@@ -168,6 +168,11 @@ export function decimalFromText(text: string): RawValue {
   return { type: Type.decimal, bytes, start: 0, end: bytes.length };
 }
 
+/** Zero as a decimal; it keeps its sign and its exponent, as IEEE 754 has it. */
+function decimalZero(negative: boolean, exponent: number): RawValue {
+  return decimalFromText(`${negative ? '-' : ''}0E${exponent}`);
+}
+
 /** NaN or an infinity as a decimal. Never throws. */
 export function decimalSpecial(value: number): RawValue {
   const text = Number.isNaN(value) ? 'NaN' : value > 0 ? 'Infinity' : '-Infinity';
@@ -182,6 +187,12 @@ export function asDecimal(value: RawValue): Exact | undefined {
   return Number.isFinite(number) ? parseDecimal(number.toPrecision(15)) : undefined;
 }
 
+function isNegative(value: RawValue): boolean {
+  if (value.type === Type.decimal) return ((value.bytes[value.end - 1] as number) & 0x80) !== 0;
+  const number = toDouble(value);
+  return number < 0 || Object.is(number, -0);
+}
+
 type Operation = 'add' | 'multiply';
 
 /** a + b or a × b with MongoDB's types: the widest of both; a 32-bit integer that overflows becomes a 64-bit one.
@@ -193,18 +204,21 @@ export function arithmetic(operation: Operation, a: RawValue, b: RawValue): RawV
     if (left === undefined || right === undefined) {
       return decimalSpecial(operation === 'add' ? toDouble(a) + toDouble(b) : toDouble(a) * toDouble(b));
     }
+    const [x, y] = [isNegative(a), isNegative(b)];
     if (operation === 'multiply') {
-      return decimalOf({
+      const product = {
         coefficient: left.coefficient * right.coefficient,
         exponent: left.exponent + right.exponent,
-      });
+      };
+      return isZero(product) ? decimalZero(x !== y, product.exponent) : decimalOf(product);
     }
     const low = Math.min(left.exponent, right.exponent);
-    return decimalOf({
+    const sum = {
       coefficient:
         left.coefficient * 10n ** BigInt(left.exponent - low) + right.coefficient * 10n ** BigInt(right.exponent - low),
       exponent: low,
-    });
+    };
+    return isZero(sum) ? decimalZero(x && y, low) : decimalOf(sum);
   }
   if (a.type === Type.double || b.type === Type.double) {
     return double(operation === 'add' ? toDouble(a) + toDouble(b) : toDouble(a) * toDouble(b));

@@ -19,7 +19,8 @@ export function equals(operand: RawValue): ValueTest {
   return (value) => value !== undefined && compareValues(value, operand) === 0;
 }
 
-/** $gt, $gte, $lt and $lte: only values of the operand's type compare (but for MinKey and MaxKey). Throws BadValue on a regex. */
+/** $gt, $gte, $lt and $lte: only values of the operand's type compare; with MinKey and MaxKey all do, and what is missing is above the one and below the other, too.
+ * Throws BadValue on a regex. */
 export function range(name: string, operand: RawValue): ValueTest {
   if (operand.type === Type.regex) throw badValue(`Can't have RegEx as arg to predicate over field with ${name}`);
   const orEqual = name.endsWith('e');
@@ -27,7 +28,7 @@ export function range(name: string, operand: RawValue): ValueTest {
   if (isNullish(operand)) return orEqual ? isNullish : () => false;
   if (operand.type === Type.minKey || operand.type === Type.maxKey) {
     return (value) => {
-      if (value === undefined) return false;
+      if (value === undefined) return (operand.type === Type.minKey) === (sign === 1);
       const order = compareValues(value, operand);
       return order === sign || (orEqual && order === 0);
     };

@@ -43,7 +43,8 @@ function intoArray(array: RawValue, path: Path, depth: number, spread: boolean, 
     if (element.type === Type.object && intoObject(element, path, depth, spread, visit, trail))
       return note(index, false);
     if (index !== position) return false;
-    if (last) return leaf(element, path, spread, visit, trail) && note(index, true);
+    // What a position itself leads to is taken as it is, an array too.
+    if (last) return visit(element, trail) && note(index, true);
     if (element.type === Type.object)
       return intoObject(element, path, depth + 1, spread, visit, trail) && note(index, true);
     return (

@@ -91,6 +91,12 @@ function demandsValue(condition: Condition): boolean {
       return true;
     case 'in':
       return elements(condition.value).every((value) => !isNullish(value));
+    case 'gt':
+    case 'gte':
+      return !isNullish(condition.value) && condition.value.type !== Type.minKey;
+    case 'lt':
+    case 'lte':
+      return !isNullish(condition.value) && condition.value.type !== Type.maxKey;
     default:
       return !isNullish(condition.value);
   }

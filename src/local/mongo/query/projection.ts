@@ -25,11 +25,11 @@ export function pathCollisions(): (names: readonly string[]) => void {
   const ways = new Set<string>();
   return (names) => {
     const path = names.join('.');
-    if (leaves.has(path) || ways.has(path)) throw located(31249, `Path collision at ${path}`);
+    if (leaves.has(path) || ways.has(path)) throw located(31250, `Path collision at ${path}`);
     for (let i = 1; i < names.length; i++) {
       const way = names.slice(0, i).join('.');
       if (leaves.has(way))
-        throw located(31250, `Path collision at ${path} remaining portion ${names.slice(i).join('.')}`);
+        throw located(31249, `Path collision at ${path} remaining portion ${names.slice(i).join('.')}`);
       ways.add(way);
     }
     leaves.add(path);

@@ -2,11 +2,11 @@ import { eachElement, findField, isContainer, type RawValue, Type } from '../bso
 import { NULL, UNDEFINED } from '../bson/values.js';
 import { StoreError } from '../errors.js';
 
-/** What a document has for the paths of an index: one row of values a key, which paths went through an array, and whether any path exists at all. */
+/** What a document has for the paths of an index: one row of values a key, which paths went through an array, and which rows have any of the paths at all (those that a sparse index holds). */
 export interface IndexRows {
   readonly rows: readonly (readonly RawValue[])[];
   readonly multikey: readonly boolean[];
-  readonly present: boolean;
+  readonly present: readonly boolean[];
 }
 
 interface Pending {
@@ -21,7 +21,7 @@ interface Pending {
 export function indexRows(document: RawValue, paths: readonly (readonly Buffer[])[]): IndexRows {
   const rows: RawValue[][] = [];
   const multikey = paths.map(() => false);
-  let present = false;
+  const present: boolean[] = [];
 
   function expand(start: readonly Pending[]): void {
     let array: RawValue | undefined;
@@ -33,7 +33,7 @@ export function indexRows(document: RawValue, paths: readonly (readonly Buffer[]
         depth++;
       }
       if (depth < parts.length && value?.type !== Type.array) value = undefined;
-      const open = value?.type === Type.array && !(depth === parts.length && pending.depth > parts.length);
+      const open = value?.type === Type.array && pending.depth <= parts.length;
       if (open && value !== undefined) {
         if (array === undefined) array = value;
         else if (array.start !== value.start || array.bytes !== value.bytes) {
@@ -44,7 +44,7 @@ export function indexRows(document: RawValue, paths: readonly (readonly Buffer[]
       return { value, depth, open };
     });
     if (array === undefined) {
-      if (!present) present = state.some((one) => one.value !== undefined);
+      present.push(state.some((one) => one.value !== undefined));
       rows.push(state.map((one) => one.value ?? NULL));
       return;
     }
@@ -63,19 +63,18 @@ export function indexRows(document: RawValue, paths: readonly (readonly Buffer[]
       return false;
     });
     if (!any) {
-      present = true;
-      rows.push(
-        state.map((one, index) => {
-          if (!one.open) return one.value ?? NULL;
-          return one.depth === (paths[index] as readonly Buffer[]).length ? UNDEFINED : NULL;
-        }),
-      );
+      const row = state.map((one, index) => {
+        if (!one.open) return one.value;
+        return one.depth === (paths[index] as readonly Buffer[]).length ? UNDEFINED : undefined;
+      });
+      present.push(row.some((one) => one !== undefined));
+      rows.push(row.map((one) => one ?? NULL));
     }
   }
 
   const first = paths.length === 1 ? findField(document, paths[0]?.[0] as Buffer) : undefined;
   if (paths.length === 1 && paths[0]?.length === 1 && (first === undefined || !isContainer(first))) {
-    return { rows: [[first ?? NULL]], multikey, present: first !== undefined };
+    return { rows: [[first ?? NULL]], multikey, present: [first !== undefined] };
   }
   expand(paths.map(() => ({ value: document, depth: 0 })));
   return { rows, multikey, present };

@@ -59,7 +59,6 @@ export function openRecords(engine: Engine, catalog: Catalog): Records {
   function entriesOf(collection: Collection, index: Index, record: number, document: RawValue): Entry[] {
     if (index.partial !== undefined && !index.partial.matches(document)) return [];
     const found = indexRows(document, index.paths);
-    if (index.sparse && !found.present) return [];
     if (found.multikey.some((flag, i) => flag && index.multikey[i] !== true)) {
       index.multikey = index.multikey.map((flag, i) => flag || found.multikey[i] === true);
       collection.version++;
@@ -67,7 +66,8 @@ export function openRecords(engine: Engine, catalog: Catalog): Records {
     }
     const seen = new Set<string>();
     const entries: Entry[] = [];
-    for (const row of found.rows) {
+    for (const [i, row] of found.rows.entries()) {
+      if (index.sparse && found.present[i] !== true) continue;
       const key = encodeKey(index.id, row, index.directions);
       if (key.length > MAX_KEY_BYTES) {
         throw new StoreError(

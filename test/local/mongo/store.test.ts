@@ -1,16 +1,6 @@
 import { serialize } from 'bson';
 import fc from 'fast-check';
-import {
-  Binary,
-  type Collection,
-  Decimal128,
-  type Document,
-  Double,
-  Long,
-  MongoClient,
-  MongoServerError,
-  ObjectId,
-} from 'mongodb';
+import { Binary, type Collection, Decimal128, type Document, Double, Long, MongoClient, ObjectId } from 'mongodb';
 import mongoose from 'mongoose';
 import t from 'tap';
 import { rawDocument } from '../../../src/local/mongo/bson/raw-value.js';
@@ -19,6 +9,7 @@ import { expireDocuments } from '../../../src/local/mongo/commands/upkeep.js';
 import { compileFilter } from '../../../src/local/mongo/query/filter.js';
 import { startEmbeddedStore } from '../../../src/local/mongo/server.js';
 import { openStore } from '../../../src/local/mongo/store.js';
+import { failure } from '../../support/server-failure.js';
 
 const store = await startEmbeddedStore({ dataDir: t.testdir() });
 const client = await new MongoClient(store.uri, {
@@ -30,16 +21,6 @@ t.teardown(async () => {
   await client.close();
   await store.stop();
 });
-
-async function failure(promise: Promise<unknown>): Promise<MongoServerError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof MongoServerError) return error;
-    throw error;
-  }
-  throw new Error('nothing was refused');
-}
 
 let names = 0;
 const fresh = (): Collection<Document> => db.collection(`c${++names}`);

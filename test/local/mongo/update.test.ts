@@ -1,7 +1,7 @@
 import { deepStrictEqual as deepEqual, strictEqual as equal, notStrictEqual as notEqual, ok } from 'node:assert/strict';
 import { type Document, deserialize, EJSON, type Int32, serialize, Timestamp } from 'bson';
 import fc from 'fast-check';
-import { type Collection, MongoClient, MongoServerError } from 'mongodb';
+import { type Collection, MongoClient } from 'mongodb';
 import mongoose from 'mongoose';
 import t from 'tap';
 import { field, type RawValue, rawDocument } from '../../../src/local/mongo/bson/raw-value.js';
@@ -11,6 +11,7 @@ import { compileFilter } from '../../../src/local/mongo/query/filter.js';
 import type { Trail } from '../../../src/local/mongo/query/path.js';
 import { startEmbeddedStore } from '../../../src/local/mongo/server.js';
 import { compileUpdate } from '../../../src/local/mongo/update/update.js';
+import { failure } from '../../support/server-failure.js';
 import { UPDATE_CASES } from './update-cases.js';
 
 const raw = (document: Document): RawValue => rawDocument(Buffer.from(serialize(document, { ignoreUndefined: false })));
@@ -106,16 +107,6 @@ const fresh = async (...documents: Numbered[]): Promise<Collection<Numbered>> =>
   if (documents.length > 0) await things.insertMany(documents);
   return things;
 };
-
-async function failure(promise: Promise<unknown>): Promise<MongoServerError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof MongoServerError) return error;
-    throw error;
-  }
-  throw new Error('nothing was refused');
-}
 
 t.test('positional updates by every command that updates', async (t) => {
   const things = await fresh({ _id: 1, a: [1, 2, 3] }, { _id: 2, a: [2, 2] }, { _id: 3, a: [9] });

@@ -10,8 +10,9 @@ import { parseSort } from '../query/sort.js';
 import type { Collection, Index } from '../storage/catalog.js';
 import { recordKey } from '../storage/index-key.js';
 import { type Ahead, type Found, openScan, readAhead, type Scan } from '../storage/scan.js';
+import type { Update } from '../update/change.js';
 import { storableDocument, withTimestamps } from '../update/storable.js';
-import { compileUpdate, type Update } from '../update/update.js';
+import { compileUpdate } from '../update/update.js';
 import { upsertDocument } from '../update/upsert.js';
 import { openChoice } from './choice.js';
 import {

@@ -13,16 +13,9 @@ import {
   pullChange,
   pushChange,
 } from './array-operators.js';
+import type { Moment } from './change.js';
 import { isPositional, type Names, namesOf } from './paths.js';
 import { madeSlot, type Node, put, rawOf, slotOf, unset, type Way } from './tree.js';
-
-/** When an update is carried out. */
-export interface Moment {
-  /** An upsert's insert: $setOnInsert counts. */
-  readonly inserting: boolean;
-  /** The wall clock, ms since 1970. */
-  readonly now: number;
-}
 
 /** One change of a document at a path without positional parts. */
 export type Change = (root: Node, names: Names, moment: Moment) => void;

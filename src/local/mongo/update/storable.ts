@@ -80,6 +80,15 @@ export function withTimestamps(document: RawValue, now: number): RawValue {
   return rawDocument(writer.finish());
 }
 
+/** The refusal of another `_id`: ImmutableField (66). Never throws. */
+export function immutableId(): StoreError {
+  return new StoreError(
+    66,
+    'ImmutableField',
+    "Performing an update on the path '_id' would modify the immutable field '_id'",
+  );
+}
+
 /** A document as it is stored: with an `_id` (a new ObjectId where it comes without), first. Throws as checkLimits, InvalidIdField (53) and DollarPrefixedFieldName (52) on
  * an `_id` that cannot be one. */
 export function storableDocument(document: RawValue, action: Action): RawValue {

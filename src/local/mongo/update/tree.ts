@@ -21,6 +21,8 @@ export interface Slot {
   readonly parent: Node;
   readonly name: string;
   readonly entry: Entry | undefined;
+  /** The whole path, of which `name` is a part. */
+  readonly path: Names;
   /** Whether the way there leads through an array. */
   readonly inArray: boolean;
 }
@@ -101,7 +103,7 @@ function notViable(names: Names, at: number, what: string): StoreError {
 
 /** Puts a value at a slot that was made, padding an array with nulls up to its position. Throws CannotBackfillArray (34) when that is too far. */
 export function put(slot: Slot, value: RawValue | Node): void {
-  const { parent, name, entry } = slot;
+  const { parent, name, entry, path } = slot;
   if (entry !== undefined) {
     entry.value = value;
     return;
@@ -112,7 +114,7 @@ export function put(slot: Slot, value: RawValue | Node): void {
       throw new StoreError(
         34,
         'CannotBackfillArray',
-        `can't backfill more than ${MAX_PADDING} elements, up to position ${name}`,
+        `can't backfill more than ${MAX_PADDING} elements, for position ${name} of path '${path.join('.')}'`,
       );
     }
     while (parent.entries.length < position) parent.entries.push({ name: '', value: NULL });
@@ -138,11 +140,11 @@ export function slotOf(root: Node, names: Names, way: Way): Slot | undefined {
     if (entry === undefined && way !== 'make') return undefined;
     if (i === names.length - 1) {
       for (const { slot, node: child } of made) put(slot, child);
-      return { parent: node, name, entry, inArray };
+      return { parent: node, name, entry, path: names, inArray };
     }
     if (entry === undefined) {
       const child: Node = { type: Type.object, entries: [] };
-      made.push({ slot: { parent: node, name, entry: undefined, inArray }, node: child });
+      made.push({ slot: { parent: node, name, entry: undefined, path: names, inArray }, node: child });
       node = child;
     } else {
       if (!isNode(entry.value)) {

@@ -1,79 +1,20 @@
-import { compareValues } from '../bson/compare.js';
-import { elements, fields, findField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
+import { fields, findField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
 import { scratch } from '../bson/scratch.js';
-import { bsonWriter, identical } from '../bson/writer.js';
-import { failedToParse, StoreError, typeMismatch } from '../errors.js';
+import { identical } from '../bson/writer.js';
+import { failedToParse, StoreError } from '../errors.js';
 import { type Scope, withConstants } from '../query/expression.js';
 import type { Trail } from '../query/path.js';
-import { compileReshape, type Reshape } from '../query/reshape.js';
 import { typeName } from '../query/type-names.js';
 import { checkIdentifiers, compileArrayFilters, concretePaths } from './array-filters.js';
-import { checkOperator, type Moment, type Step, stepsOf } from './field-operators.js';
+import type { Update } from './change.js';
+import { checkOperator, type Step, stepsOf } from './field-operators.js';
 import { checkConflicts, comparePaths, isPositional } from './paths.js';
-import { checkLimits, withTimestamps } from './storable.js';
+import { pipeline } from './pipeline.js';
+import { replacement } from './replacement.js';
+import { checkLimits, immutableId } from './storable.js';
 import { closeNode, openNode } from './tree.js';
 
-/** A compiled update. */
-export interface Update {
-  /** The document after it; the same object when nothing changes. `trail`: how the query matched, for `usesMatch`. The new one lies in scratch bytes.
-   * Throws 2, 9, 14, 15, 28, 34, 40, 66 or 17419, as the operators do. */
-  apply(document: RawValue, moment: Moment, trail?: Trail): RawValue;
-  /** Whether it is a replacement. */
-  readonly replaces: boolean;
-  /** Whether it has a positional `$`. */
-  readonly usesMatch: boolean;
-  /** The top-level fields it can change; undefined: any. */
-  readonly touched: ReadonlySet<string> | undefined;
-}
-
 const ID = Buffer.from('_id');
-
-function immutableId(): StoreError {
-  return new StoreError(
-    66,
-    'ImmutableField',
-    "Performing an update on the path '_id' would modify the immutable field '_id'",
-  );
-}
-
-/** Names beginning with a dollar are no fields. Throws 52 naming the first. */
-function checkNames(document: RawValue): void {
-  for (const [name] of fields(document)) {
-    if (name.startsWith('$')) {
-      throw new StoreError(
-        52,
-        'DollarPrefixedFieldName',
-        `The dollar ($) prefixed field '${name}' is not allowed in the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith.`,
-      );
-    }
-  }
-}
-
-/** The document that takes the place of another: with the `_id` of that one, first; the other one itself when nothing changes. Throws ImmutableField (66) on another `_id`, and as
- * checkLimits. */
-export function replaced(document: RawValue, source: RawValue, { inserting }: Moment): RawValue {
-  if (source === document) return document;
-  const id = findField(document, ID);
-  const ownId = findField(source, ID);
-  if (id === undefined) return source;
-  if (ownId !== undefined && compareValues(ownId, id) !== 0) throw immutableId();
-  const writer = bsonWriter(source.end - source.start + 32, scratch);
-  writer.value('_id', ownId ?? id);
-  for (const [name, value] of fields(source)) if (name !== '_id') writer.value(name, value);
-  const result = rawDocument(writer.finish());
-  checkLimits(result, inserting ? 'upsert' : 'update');
-  return identical(result, document) ? document : result;
-}
-
-function replacement(source: RawValue): Update {
-  checkNames(source);
-  return {
-    replaces: true,
-    usesMatch: false,
-    touched: undefined,
-    apply: (document, moment) => replaced(document, withTimestamps(source, moment.now), moment),
-  };
-}
 
 function operatorSteps(operators: readonly (readonly [string, RawValue])[]): Step[] {
   return operators.flatMap(([operator, operands]) => {
@@ -135,47 +76,6 @@ function modification(
       checkLimits(result, moment.inserting ? 'upsert' : 'update');
       return result;
     },
-  };
-}
-
-// MongoDB's other stages: they are known, but no part of an update.
-const OTHER_STAGES = new Set(
-  (
-    '$bucket $bucketAuto $changeStream $changeStreamSplitLargeEvent $collStats $count $currentOp $densify $documents $facet $fill $geoNear $graphLookup ' +
-    '$group $indexStats $limit $listLocalSessions $listSampledQueries $listSearchIndexes $listSessions $lookup $match $merge $out $planCacheStats $querySettings ' +
-    '$redact $sample $search $searchMeta $setWindowFields $shardedDataDistribution $skip $sort $sortByCount $unionWith $unwind $vectorSearch'
-  ).split(' '),
-);
-
-function reshapeOf(stage: RawValue, scope: Scope): Reshape {
-  const [only, ...others] = stage.type === Type.object ? fields(stage) : [];
-  if (stage.type !== Type.object) throw typeMismatch('Each element of the pipeline of an update must be an object');
-  if (only === undefined || others.length > 0)
-    throw new StoreError(
-      40323,
-      'Location40323',
-      'A pipeline stage specification object must contain exactly one field.',
-    );
-  const [name, operand] = only;
-  const reshape = compileReshape(name, operand, scope);
-  if (reshape !== undefined) return reshape;
-  if (OTHER_STAGES.has(name))
-    throw new StoreError(72, 'InvalidOptions', `${name} is not allowed to be used within an update`);
-  throw new StoreError(40324, 'Location40324', `Unrecognized pipeline stage name: '${name}'`);
-}
-
-function pipeline(source: RawValue, scope: Scope): Update {
-  const stages = elements(source).map((stage) => reshapeOf(stage, scope));
-  return {
-    replaces: false,
-    usesMatch: false,
-    touched: undefined,
-    apply: (document, moment) =>
-      replaced(
-        document,
-        stages.reduce((value, stage) => stage(value), document),
-        moment,
-      ),
   };
 }
 

@@ -1,10 +1,11 @@
 import { bytesOf, elements, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
 import { StoreError } from '../errors.js';
 import type { Filter } from '../query/filter.js';
+import type { Update } from './change.js';
 import { setTo } from './field-operators.js';
+import { replaced } from './replacement.js';
 import { storableDocument } from './storable.js';
 import { closeNode, type Node } from './tree.js';
-import { replaced, type Update } from './update.js';
 
 /** What a filter demands to be equal: path and value, in the order of the paths; `idOnly`: of `_id` and what is below it. Throws NotSingleValueField (54) when one path is demanded
  * twice or below another. */

@@ -1,5 +1,5 @@
 import { eachElement, eachField, type RawValue, rawDocument, Type } from '../bson/raw-value.js';
-import { type BsonWriter, bsonWriter, documentOf } from '../bson/writer.js';
+import { type BsonWriter, bsonWriter } from '../bson/writer.js';
 import type { Expression } from './expression.js';
 
 /** What is done with one level of a document. */
@@ -84,21 +84,28 @@ function writeNested(writer: BsonWriter, name: string, value: RawValue, node: Pr
 const EMPTY = Buffer.from([5, 0, 0, 0, 0]);
 
 function compute(root: RawValue, document: RawValue | undefined, node: ProjectionNode): RawValue {
-  const out = new Map<string, RawValue | undefined>();
+  const writer = bsonWriter(document === undefined ? 64 : document.end - document.start + 64);
+  const done = new Set<string>();
+  const put = (name: string, before: RawValue | undefined): void => {
+    const child = node.children.get(name);
+    const value =
+      child === undefined ? (node.expressions.get(name) as Expression)(root) : computeBelow(root, before, child);
+    if (value !== undefined) writer.value(name, value);
+    done.add(name);
+  };
   if (document !== undefined) {
     eachField(document, (name, value) => {
-      if (!out.has(name)) out.set(name, value);
+      if (!isComputed(node, name)) writer.value(name, value);
+      else if (!done.has(name)) put(name, value);
       return false;
     });
   }
-  for (const name of node.order) {
-    const child = node.children.get(name);
-    if (child === undefined) out.set(name, (node.expressions.get(name) as Expression)(root));
-    else if (child.computed) out.set(name, computeBelow(root, out.get(name), child));
-  }
-  const kept: [string, RawValue][] = [];
-  for (const [name, value] of out) if (value !== undefined) kept.push([name, value]);
-  return documentOf(kept);
+  for (const name of node.order) if (!done.has(name) && isComputed(node, name)) put(name, undefined);
+  return rawDocument(writer.finish());
+}
+
+function isComputed(node: ProjectionNode, name: string): boolean {
+  return node.expressions.has(name) || node.children.get(name)?.computed === true;
 }
 
 function computeBelow(root: RawValue, value: RawValue | undefined, node: ProjectionNode): RawValue {

@@ -1,6 +1,6 @@
 import type { Store } from './commands/context.js';
 import { openCursors } from './commands/cursors.js';
-import { openWakes } from './commands/tailable.js';
+import { openWakes } from './commands/wakes.js';
 import { type Catalog, openCatalog } from './storage/catalog.js';
 import { openEngine } from './storage/engine.js';
 import { openRecords } from './storage/records.js';

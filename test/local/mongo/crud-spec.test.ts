@@ -45,7 +45,9 @@ const REFUSED: Table = Object.freeze({
     'updateOne-errorResponse: update operations support errorResponse assertions',
   ],
   "'viewOn' of create": ['estimatedDocumentCount: estimatedDocumentCount works correctly on views'],
-  'the command collMod': ['findOneAndUpdate-errorResponse: findOneAndUpdate document validation errInfo is accessible'],
+  "'validator' of collMod": [
+    'findOneAndUpdate-errorResponse: findOneAndUpdate document validation errInfo is accessible',
+  ],
 });
 
 /** What this driver does otherwise than the specification asks, before the server has a part in it; and the tests that show it. */

@@ -11,6 +11,7 @@ import { pipelineQuery, type Site, type Stage, stagesOf } from './pipeline.js';
 import { arraySource, openQuery, type Query, type Source } from './query.js';
 import { cursorReply } from './reply.js';
 import { compileFlow } from './stages.js';
+import { collStatsDocument } from './statistics.js';
 import { timeLimit } from './time-limit.js';
 
 /** The documents of a $documents stage, with which a pipeline of no collection begins. */
@@ -20,6 +21,28 @@ function literalDocuments({ operand }: Stage, scope: Scope): RawValue[] {
   if (list === undefined || list.some(({ type }) => type !== Type.object))
     throw located(5858203, 'an array of objects is expected for $documents');
   return list;
+}
+
+/** What a pipeline makes of a collection. */
+function collectionSource(
+  command: Command,
+  namespace: string,
+  stages: readonly Stage[],
+  site: Site,
+  scope: Scope,
+): Source {
+  const { store, time } = site;
+  const [first, ...others] = stages;
+  if (first?.name === '$collStats') {
+    const flow = compileFlow(others, site, scope);
+    return flow(arraySource([collStatsDocument(store, namespace, first.operand)]));
+  }
+  const collection = store.catalog.find(namespace);
+  const { query, rest } = pipelineQuery(stages, scope);
+  // Compiled even for a collection that is not there, so that a refusal does not depend on it.
+  const flow = compileFlow(rest, site, scope);
+  const hint = hintOf(command.fields.get('hint'), collection);
+  return flow(collection === undefined ? arraySource([]) : openQuery(store, collection, { ...query, time, hint }));
 }
 
 /** `aggregate`. Stages, accumulators and expressions that are not served are refused by their names. */
@@ -42,12 +65,7 @@ export const aggregate: Handler = async (store, command) => {
   let source: Source;
   if (command.fields.get('aggregate')?.type === Type.string) {
     namespace = namespaceOf(command);
-    const collection = store.catalog.find(namespace);
-    const { query, rest } = pipelineQuery(stages, scope);
-    // Compiled even for a collection that is not there, so that a refusal does not depend on it.
-    const flow = compileFlow(rest, site, scope);
-    const hint = hintOf(command.fields.get('hint'), collection);
-    source = flow(collection === undefined ? arraySource([]) : openQuery(store, collection, { ...query, time, hint }));
+    source = collectionSource(command, namespace, stages, site, scope);
   } else {
     namespace = `${command.database}.$cmd.aggregate`;
     const [first, ...rest] = stages;

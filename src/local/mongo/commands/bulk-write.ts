@@ -5,13 +5,20 @@ import { commandScope, type Scope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
 import type { Command } from '../wire/message.js';
 import { batchSizeOf, startCursor } from './batches.js';
-import { checkFields, documentField, documentsOf, type Handler, type Store, type Target, target } from './context.js';
+import {
+  checkFields,
+  documentField,
+  documentsOf,
+  type Handler,
+  type Store,
+  type Target,
+  targetNamed,
+} from './context.js';
 import { arraySource } from './query.js';
 import { mixedDocument } from './reply.js';
 import {
   countedDocuments,
   newTally,
-  orderedOf,
   type Statement,
   statementFields,
   statementsStep,
@@ -42,9 +49,7 @@ function targetsOf(command: Command): Target[] {
   return documentsOf(command, 'nsInfo').map((source) => {
     const given = new Map(fields(source));
     for (const name of given.keys()) if (name !== 'ns') throw notImplemented(`'${name}' of bulkWrite.nsInfo`);
-    const namespace = stringOf(given.get('ns'), 'bulkWrite.nsInfo.ns');
-    const dot = namespace.indexOf('.');
-    return target(namespace.slice(0, Math.max(0, dot)), namespace.slice(dot + 1));
+    return targetNamed(stringOf(given.get('ns'), 'bulkWrite.nsInfo.ns'));
   });
 }
 
@@ -128,7 +133,7 @@ export const bulkWrite: Handler = async (store, command) => {
     };
   });
   const grows = operations.some(({ kind }) => kind !== 'delete');
-  await store.engine.write(statementsStep(statements, failed, orderedOf(command)), grows);
+  await store.engine.write(statementsStep(statements, failed, command), grows);
   const errorsOnly = flagOf(command.fields.get('errorsOnly'), 'errorsOnly');
   const errors = new Map(failed.errors.map((error) => [error.index as number, errorItem(error)]));
   const items = operations.flatMap((operation, i) => {

@@ -1,23 +1,28 @@
-import type { RawValue } from '../bson/raw-value.js';
+import { field, type RawValue, textOf } from '../bson/raw-value.js';
 import { flagOf, integerOf } from '../bson/values.js';
-import { notImplemented, StoreError } from '../errors.js';
+import { badValue, notImplemented, StoreError } from '../errors.js';
 import { compileFilter } from '../query/filter.js';
 import type { Collection } from '../storage/catalog.js';
+import type { Command } from '../wire/message.js';
 import { batchSizeOf, startCursor } from './batches.js';
-import {
-  checkCollation,
-  checkFields,
-  documentField,
-  type Handler,
-  namespaceOf,
-  type Store,
-  targetOf,
-} from './context.js';
+import { checkCollation, checkFields, documentField, type Handler, namespaceOf, targetOf } from './context.js';
 import { collectGarbage } from './garbage.js';
+import { indexSpec } from './index-spec.js';
 import { arraySource } from './query.js';
 import { mixedDocument, mixedReply } from './reply.js';
 
 const CAPPED_MIN_BYTES = 4096;
+
+/** The index of _id is always there and always the same. Throws BadValue on another one, NotImplemented on none. */
+function checkIdIndex(command: Command): void {
+  const autoIndexId = command.fields.get('autoIndexId');
+  if (autoIndexId !== undefined && !flagOf(autoIndexId, 'autoIndexId'))
+    throw notImplemented("'autoIndexId: false' of create");
+  const idIndex = command.fields.get('idIndex');
+  if (idIndex === undefined) return;
+  const name = field(indexSpec(documentField(idIndex, 'idIndex')), 'name');
+  if (name === undefined || textOf(name) !== '_id_') throw badValue("the 'idIndex' must have the key {_id: 1}");
+}
 
 /** `create`: a plain or a capped collection. */
 export const create: Handler = async (store, command) => {
@@ -40,6 +45,7 @@ export const create: Handler = async (store, command) => {
     ],
   );
   checkCollation(command.fields.get('collation'));
+  checkIdIndex(command);
   const { namespace, name } = targetOf(command);
   if (name.startsWith('system.')) throw notImplemented(`the collection ${name}`);
   const size = command.fields.get('size');
@@ -78,6 +84,7 @@ export const drop: Handler = async (store, command) => {
     if (collection === undefined) throw new StoreError(26, 'NamespaceNotFound', 'ns not found');
     indexes = collection.indexes.length;
     store.catalog.drop(collection);
+    store.wakes.note(namespace);
     return true;
   }, false);
   void collectGarbage(store);
@@ -88,8 +95,11 @@ export const drop: Handler = async (store, command) => {
 export const dropDatabase: Handler = async (store, command) => {
   checkFields(command, []);
   await store.engine.write(() => {
-    for (const collection of store.catalog.all())
-      if (collection.database === command.database) store.catalog.drop(collection);
+    for (const collection of store.catalog.all()) {
+      if (collection.database !== command.database) continue;
+      store.catalog.drop(collection);
+      store.wakes.note(collection.namespace);
+    }
     return true;
   }, false);
   void collectGarbage(store);
@@ -112,7 +122,7 @@ function describe(collection: Collection, nameOnly: boolean): RawValue {
   });
 }
 
-/** `listCollections`, with a filter on what it lists. */
+/** `listCollections`, with a filter on what it lists: with nameOnly on the name and the type. */
 export const listCollections: Handler = async (store, command) => {
   checkFields(command, ['filter', 'nameOnly', 'authorizedCollections', 'cursor']);
   const filter = compileFilter(documentField(command.fields.get('filter'), 'filter'));
@@ -120,73 +130,11 @@ export const listCollections: Handler = async (store, command) => {
   const list = store.catalog
     .all()
     .filter(({ database }) => database === command.database)
-    .map((collection) => ({ full: describe(collection, false), shown: describe(collection, nameOnly) }))
-    .filter(({ full }) => filter.matches(full))
-    .map(({ shown }) => shown);
+    .map((collection) => describe(collection, nameOnly))
+    .filter((one) => filter.matches(one));
   return await startCursor(store, command, {
     namespace: `${command.database}.$cmd.listCollections`,
     source: arraySource(list),
     batchSize: batchSizeOf(command),
-  });
-};
-
-/** `listDatabases`: those that have a collection. */
-export const listDatabases: Handler = (store, command) => {
-  checkFields(command, ['filter', 'nameOnly', 'authorizedDatabases']);
-  const filter = compileFilter(documentField(command.fields.get('filter'), 'filter'));
-  const sizes = new Map<string, number>();
-  for (const { database, bytes } of store.catalog.all()) sizes.set(database, (sizes.get(database) ?? 0) + bytes);
-  const nameOnly = flagOf(command.fields.get('nameOnly'), 'nameOnly');
-  const databases = [...sizes]
-    .map(([name, sizeOnDisk]) => ({ name, sizeOnDisk, empty: false }))
-    .filter((one) => filter.matches(mixedDocument(one)))
-    .map((one) => (nameOnly ? { name: one.name } : one));
-  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  return mixedReply(
-    nameOnly ? { databases } : { databases, totalSize: total, totalSizeMb: Math.floor(total / 1048576) },
-  );
-};
-
-function statistics(collection: Collection | undefined, namespace: string): Record<string, unknown> {
-  const count = collection?.count ?? 0;
-  const size = collection?.bytes ?? 0;
-  return {
-    ns: namespace,
-    count,
-    size,
-    ...(count > 0 ? { avgObjSize: Math.round(size / count) } : {}),
-    storageSize: size,
-    nindexes: collection?.indexes.length ?? 0,
-    totalIndexSize: 0,
-    indexSizes: {},
-    capped: collection?.capped !== undefined,
-    ...(collection?.capped === undefined
-      ? {}
-      : { maxSize: collection.capped.maxBytes, max: collection.capped.maxDocuments }),
-    scaleFactor: 1,
-  };
-}
-
-/** `collStats`: counts and bytes of documents; sizes of indexes are not counted. */
-export const collStats: Handler = (store, command) => {
-  checkFields(command, ['scale']);
-  const namespace = namespaceOf(command);
-  return mixedReply(statistics(store.catalog.find(namespace), namespace));
-};
-
-/** `dbStats`: the sums over a database. */
-export const dbStats: Handler = (store: Store, command) => {
-  checkFields(command, ['scale', 'freeStorage']);
-  const own = store.catalog.all().filter(({ database }) => database === command.database);
-  const dataSize = own.reduce((sum, { bytes }) => sum + bytes, 0);
-  return mixedReply({
-    db: command.database,
-    collections: own.length,
-    views: 0,
-    objects: own.reduce((sum, { count }) => sum + count, 0),
-    dataSize,
-    storageSize: store.engine.usedBytes(),
-    indexes: own.reduce((sum, { indexes }) => sum + indexes.length, 0),
-    scaleFactor: 1,
   });
 };

@@ -1,4 +1,4 @@
-import { bytesOf, eachField, elements, field, type RawValue, Type } from '../bson/raw-value.js';
+import { bytesOf, eachField, elements, field, fields, type RawValue, Type } from '../bson/raw-value.js';
 import { integerOf, stringOf } from '../bson/values.js';
 import { badValue, notImplemented, StoreError, typeMismatch } from '../errors.js';
 import type { Catalog, Collection } from '../storage/catalog.js';
@@ -6,7 +6,7 @@ import type { Engine } from '../storage/engine.js';
 import type { Records } from '../storage/records.js';
 import type { Command } from '../wire/message.js';
 import type { Cursors } from './cursors.js';
-import type { Wakes } from './tailable.js';
+import type { Wakes } from './wakes.js';
 
 /** What all commands work with. */
 export interface Store {
@@ -51,6 +51,9 @@ export function checkFields(command: Command, known: readonly string[], refused:
     if (refused.includes(name)) throw notImplemented(`'${name}' of ${command.name}`);
     throw new StoreError(40415, 'Location40415', `BSON field '${command.name}.${name}' is an unknown field.`);
   }
+  const api = command.fields.get('apiVersion');
+  if (api !== undefined && stringOf(api, 'apiVersion') !== '1')
+    throw new StoreError(322, 'APIVersionError', `API version must be "1"`);
   checkWriteConcern(command.fields.get('writeConcern'));
   const concern = command.fields.get('readConcern');
   if (concern?.type === Type.object) {
@@ -110,6 +113,12 @@ export function target(database: string, name: string): Target {
     throw invalidNamespace(`Fully qualified namespace is too long, at most ${MAX_NAMESPACE_BYTES} bytes: ${namespace}`);
   }
   return { database, name, namespace };
+}
+
+/** The collection of a namespace `database.collection`. Throws as target does. */
+export function targetNamed(namespace: string): Target {
+  const dot = namespace.indexOf('.');
+  return target(namespace.slice(0, Math.max(0, dot)), namespace.slice(dot + 1));
 }
 
 /** The collection that a command names by the value of its first field. Throws as target does. */
@@ -179,21 +188,29 @@ export function documentField(value: RawValue | undefined, name: string): RawVal
 /** `{}` */
 export const EMPTY_DOCUMENT: RawValue = { type: Type.object, bytes: Buffer.from([5, 0, 0, 0, 0]), start: 0, end: 5 };
 
-/** A hint: an index's name, or its keys, resolved to the name. Throws BadValue when no index has those keys. */
+/** Which way `{$natural: 1}` or `{$natural: -1}` goes; undefined on another document. Throws BadValue on another direction. */
+export function naturalOrder(source: RawValue | undefined): 1 | -1 | undefined {
+  const direction = source?.type === Type.object ? field(source, '$natural') : undefined;
+  if (source === undefined || direction === undefined) return undefined;
+  const number = integerOf(direction, '$natural');
+  if ((number !== 1 && number !== -1) || fields(source).length > 1)
+    throw badValue('$natural must be 1 or -1 and stand alone');
+  return number;
+}
+
+/** A hint as the planner takes it: an index's name, given as such or by its keys, `$natural` or `$natural:-1`. Throws BadValue when no index has those keys. */
 export function hintOf(value: RawValue | undefined, collection: Collection | undefined): string | undefined {
   if (value === undefined || collection === undefined) return undefined;
   if (value.type === Type.string) return stringOf(value, 'hint');
-  const wanted = documentField(value, 'hint');
-  const names: string[] = [];
-  eachField(wanted, (name, direction) => {
-    names.push(`${name}:${integerOf(direction, 'hint') < 0 ? -1 : 1}`);
-    return false;
-  });
-  if (names.length === 0) return undefined;
-  if (names[0]?.startsWith('$natural')) return '$natural';
-  const found = collection.indexes.find(
-    ({ keys }) => keys.map(({ path, direction }) => `${path}:${direction}`).join() === names.join(),
+  const natural = naturalOrder(value);
+  if (natural !== undefined) return natural === 1 ? '$natural' : '$natural:-1';
+  const wanted = fields(documentField(value, 'hint')).map(
+    ([path, direction]) => `${path}:${integerOf(direction, 'hint') < 0 ? -1 : 1}`,
   );
-  if (found === undefined) throw badValue(`hint provided does not correspond to an existing index: ${names.join()}`);
+  if (wanted.length === 0) return undefined;
+  const found = collection.indexes.find(
+    ({ keys, hidden }) => !hidden && keys.map(({ path, direction }) => `${path}:${direction}`).join() === wanted.join(),
+  );
+  if (found === undefined) throw badValue(`hint provided does not correspond to an existing index: ${wanted.join()}`);
   return found.name;
 }

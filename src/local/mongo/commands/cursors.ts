@@ -75,11 +75,11 @@ export function openCursors(now: () => number): Cursors {
     take(id, namespace, session) {
       const cursor = cursors.get(id);
       if (cursor === undefined) throw new StoreError(43, 'CursorNotFound', `cursor id ${id} not found`);
+      if (cursor.busy) throw new StoreError(12051, 'CursorInUse', `cursor id ${id} is already in use`);
+      checkSession(cursor, session);
       if (cursor.namespace !== namespace) {
         throw new StoreError(13, 'Unauthorized', `cursor id ${id} belongs to ${cursor.namespace}, not to ${namespace}`);
       }
-      checkSession(cursor, session);
-      if (cursor.busy) throw new StoreError(12051, 'CursorInUse', `cursor id ${id} is already in use`);
       cursor.busy = true;
       return cursor;
     },

@@ -2,24 +2,26 @@ import { StoreError } from '../errors.js';
 import type { Command } from '../wire/message.js';
 import { buildInfo, connectionStatus, explain, hello, ping, refused, serverStatus } from './admin.js';
 import { aggregate } from './aggregate.js';
+import { collMod, renameCollection } from './alter.js';
 import { endSessions, getMore, killCursors, refreshSessions } from './batches.js';
 import { bulkWrite } from './bulk-write.js';
-import { collStats, create, dbStats, drop, dropDatabase, listCollections, listDatabases } from './collections.js';
+import { create, drop, dropDatabase, listCollections } from './collections.js';
 import type { Asker, Handler, Store } from './context.js';
 import { findAndModify } from './find-and-modify.js';
 import { createIndexes, dropIndexes, listIndexes } from './indexes.js';
 import { count, distinct, find } from './read.js';
 import { errorReply } from './reply.js';
+import { collStats, dbStats, listDatabases } from './statistics.js';
 import { insert, remove, update } from './write.js';
 
 /** Commands of MongoDB that are not implemented; what is no command of it at all is answered with CommandNotFound. */
 const REFUSED =
-  'abortTransaction authenticate autoCompact clone cloneCollectionAsCapped collMod commitTransaction compact configureFailPoint ' +
+  'abortTransaction authenticate autoCompact clone cloneCollectionAsCapped commitTransaction compact configureFailPoint ' +
   'convertToCapped createRole createSearchIndexes createUser currentOp dataSize dbHash dropAllRolesFromDatabase ' +
   'dropAllUsersFromDatabase dropConnections dropRole dropSearchIndex dropUser features filemd5 fsync fsyncUnlock getAuditConfig ' +
   'getCmdLineOpts getDefaultRWConcern getLog getParameter grantPrivilegesToRole grantRolesToRole grantRolesToUser hostInfo ' +
   'killAllSessions killAllSessionsByPattern killOp killSessions listCommands listSearchIndexes lockInfo logRotate logout mapReduce ' +
-  'planCacheClear planCacheClearFilters planCacheListFilters planCacheSetFilter profile reIndex removeQuerySettings renameCollection ' +
+  'planCacheClear planCacheClearFilters planCacheListFilters planCacheSetFilter profile reIndex removeQuerySettings ' +
   'replSetGetConfig replSetGetStatus replSetInitiate revokePrivilegesFromRole revokeRolesFromRole revokeRolesFromUser ' +
   'rolesInfo rotateCertificates saslContinue saslStart setClusterParameter getClusterParameter setDefaultRWConcern ' +
   'setFeatureCompatibilityVersion setIndexCommitQuorum setParameter setProfilingFilterGlobally setQuerySettings ' +
@@ -55,6 +57,8 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ['findandmodify', findAndModify],
   ['create', create],
   ['drop', drop],
+  ['collMod', collMod],
+  ['renameCollection', renameCollection],
   ['dropDatabase', dropDatabase],
   ['listCollections', listCollections],
   ['listDatabases', listDatabases],

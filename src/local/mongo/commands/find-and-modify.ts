@@ -9,8 +9,17 @@ import { parseSort } from '../query/sort.js';
 import { compileUpdate } from '../update/update.js';
 import { upsertDocument } from '../update/upsert.js';
 import { openChoice } from './choice.js';
-import { checkCollation, checkFields, collectionFor, documentField, type Handler, targetOf } from './context.js';
+import {
+  checkCollation,
+  checkFields,
+  collectionFor,
+  countOption,
+  documentField,
+  type Handler,
+  targetOf,
+} from './context.js';
 import { mixedDocument, mixedReply } from './reply.js';
+import { timeLimit } from './time-limit.js';
 import { insertOne, updateRecord } from './write.js';
 
 const KNOWN = [
@@ -61,7 +70,9 @@ export const findAndModify: Handler = async (store, command) => {
   const project = compileProjection(command.fields.get('fields'), scope, filter);
   const outcome: Outcome = { value: undefined, n: 0, existed: false, upsertedId: undefined };
 
+  const time = timeLimit(countOption(command, 'maxTimeMS'));
   await store.engine.write((outOfTime) => {
+    time.check();
     const collection = store.catalog.find(target.namespace);
     const found = collection === undefined ? 'end' : choose(collection, outOfTime);
     if (found === 'later') return false;

@@ -1,17 +1,13 @@
-import { isNumber, toDouble } from '../bson/numbers.js';
-import { elements, field, fields, type RawValue, rawDocument, Type, textOf } from '../bson/raw-value.js';
-import { flagOf, integerOf, string, stringOf } from '../bson/values.js';
-import { bsonWriter, identical } from '../bson/writer.js';
-import { notImplemented, StoreError, typeMismatch } from '../errors.js';
-import { compileFilter } from '../query/filter.js';
+import { elements, field, fields, type RawValue, Type, textOf } from '../bson/raw-value.js';
+import { flagOf, stringOf } from '../bson/values.js';
+import { StoreError, typeMismatch } from '../errors.js';
 import type { Collection, Index } from '../storage/catalog.js';
 import { openScan, readAhead } from '../storage/scan.js';
 import { batchSizeOf, startCursor } from './batches.js';
 import {
-  checkCollation,
   checkFields,
   collectionFor,
-  documentField,
+  countOption,
   documentsOf,
   type Handler,
   namespaceOf,
@@ -19,151 +15,57 @@ import {
   targetOf,
 } from './context.js';
 import { collectGarbage } from './garbage.js';
+import { cannotCreate, indexSpec, relation, sameKeys } from './index-spec.js';
 import { arraySource } from './query.js';
 import { mixedReply } from './reply.js';
+import { type TimeLimit, timeLimit } from './time-limit.js';
 
-const FLAGS = ['unique', 'sparse'];
-const DROPPED_OPTIONS = ['ns', 'v', 'collation', 'dropDups']; // what MongoDB takes and does nothing with
-
-function cannotCreate(message: string): StoreError {
-  return new StoreError(67, 'CannotCreateIndex', message);
-}
-
-function checkKeys(key: RawValue): void {
-  const list = fields(key);
-  if (list.length === 0) throw cannotCreate('Index keys cannot be an empty object');
-  if (list.length > 32) throw new StoreError(13103, 'Location13103', 'too many compound keys');
-  for (const [path, value] of list) {
-    if (value.type === Type.string) throw notImplemented(`${textOf(value)} indexes`);
-    if (!isNumber(value.type) || toDouble(value) === 0)
-      throw cannotCreate(`Values in the index key pattern must be numbers other than 0: ${path}`);
-    if (path.includes('$')) throw notImplemented('wildcard indexes');
-    const names = path.split('.');
-    if (names.includes('')) throw cannotCreate(`Index keys cannot contain an empty field: '${path}'`);
-    if (names.some((name) => /^\d+$/.test(name))) throw notImplemented(`positions of arrays in an index: '${path}'`);
-  }
-}
-
-/** An index's specification as it is kept and listed: v, key, name, then its options. Throws 67, 197 or NotImplemented on what cannot be one. */
-export function indexSpec(source: RawValue): RawValue {
-  const key = field(source, 'key');
-  if (key?.type !== Type.object) throw typeMismatch("field 'key' of an index must be an object");
-  checkKeys(key);
-  const name = field(source, 'name');
-  const writer = bsonWriter();
-  writer.int32('v', 2);
-  writer.value('key', key);
-  writer.value(
-    'name',
-    name ??
-      string(
-        fields(key)
-          .map(([path, value]) => `${path}_${toDouble(value)}`)
-          .join('_'),
-      ),
-  );
-  for (const [option, value] of fields(source)) {
-    if (option === 'key' || option === 'name') continue;
-    if (option === 'collation') checkCollation(value);
-    if (DROPPED_OPTIONS.includes(option)) continue;
-    if (option === 'background') writer.value(option, value);
-    else if (FLAGS.includes(option)) {
-      if (flagOf(value, option)) writer.bool(option, true);
-    } else if (option === 'expireAfterSeconds') {
-      const seconds = integerOf(value, option);
-      if (seconds < 0 || seconds > 0x7fffffff)
-        throw cannotCreate(`TTL index 'expireAfterSeconds' must be within 0 and 2147483647`);
-      if (fields(key).length !== 1)
-        throw cannotCreate('TTL indexes are single-field indexes, compound indexes do not support TTL');
-      writer.int32(option, seconds);
-    } else if (option === 'partialFilterExpression') {
-      compileFilter(documentField(value, option));
-      writer.value(option, value);
-    } else if (
-      [
-        'hidden',
-        'storageEngine',
-        'weights',
-        'default_language',
-        'language_override',
-        'wildcardProjection',
-        'bits',
-        'min',
-        'max',
-      ].includes(option)
-    ) {
-      throw notImplemented(`the index option '${option}'`);
-    } else
-      throw new StoreError(
-        197,
-        'InvalidIndexSpecificationOption',
-        `The field '${option}' is not valid for an index specification`,
-      );
-  }
-  const spec = rawDocument(writer.finish());
-  if (field(spec, 'sparse') !== undefined && field(spec, 'partialFilterExpression') !== undefined) {
-    throw cannotCreate('cannot mix "partialFilterExpression" and "sparse" options');
-  }
-  return spec;
-}
-
-function sameKeys(a: Index, key: RawValue): boolean {
-  const other = fields(key);
-  return (
-    other.length === a.keys.length &&
-    a.keys.every(({ path, direction }, i) => {
-      const [name, value] = other[i] as [string, RawValue];
-      return name === path && (toDouble(value) < 0 ? -1 : 1) === direction;
-    })
-  );
-}
+const MAX_INDEXES = 64; // of a collection, as MongoDB's
 
 /** The index that is already there for a specification; undefined when it is new. Throws 85 or 86 when one is in its way. */
 function existing(collection: Collection, spec: RawValue): Index | undefined {
   const name = textOf(field(spec, 'name') as RawValue);
-  const key = field(spec, 'key') as RawValue;
-  const filter = field(spec, 'partialFilterExpression');
-  for (const index of collection.indexes) {
-    const own = field(index.spec, 'partialFilterExpression');
-    const samePartial = own === undefined ? filter === undefined : filter !== undefined && identical(own, filter);
-    const sameOptions =
-      samePartial &&
-      index.unique === (field(spec, 'unique') !== undefined || index.name === '_id_') &&
-      index.sparse === (field(spec, 'sparse') !== undefined) &&
-      index.expireAfterSeconds ===
-        (field(spec, 'expireAfterSeconds') === undefined
-          ? undefined
-          : integerOf(field(spec, 'expireAfterSeconds') as RawValue, ''));
-    if (index.name === name) {
-      if (sameKeys(index, key) && sameOptions) return index;
-      throw new StoreError(
-        86,
-        'IndexKeySpecsConflict',
-        `An existing index has the same name as the requested index. Requested index: ${name}`,
-      );
-    }
-    if (sameKeys(index, key) && samePartial) {
-      if (index.name === '_id_') return index;
-      throw new StoreError(85, 'IndexOptionsConflict', `Index already exists with a different name: ${index.name}`);
+  const named = collection.indexes.find((index) => index.name === name);
+  if (named !== undefined) {
+    switch (relation(named, spec)) {
+      case 'identical':
+        return named;
+      case 'equivalent':
+        throw new StoreError(
+          85,
+          'IndexOptionsConflict',
+          `An equivalent index already exists with the same name but different options: ${name}`,
+        );
+      case 'different':
+        throw new StoreError(
+          86,
+          'IndexKeySpecsConflict',
+          `An existing index has the same name as the requested index: ${name}. When index names are not specified, they are auto generated and can cause conflicts.`,
+        );
     }
   }
-  return undefined;
+  const alike = collection.indexes.find((index) => relation(index, spec) !== 'different');
+  if (alike === undefined) return undefined;
+  throw new StoreError(85, 'IndexOptionsConflict', `Index already exists with a different name: ${alike.name}`);
 }
 
 /** Fills new indexes with what the collection holds, a piece a transaction; writers keep them meanwhile. On an error they are gone again. */
-async function build(store: Store, namespace: string, specs: readonly RawValue[]): Promise<void> {
+async function build(store: Store, namespace: string, specs: readonly RawValue[], time: TimeLimit): Promise<void> {
   const started: number[] = [];
   const own = (collection: Collection | undefined): Index[] =>
     collection?.indexes.filter(({ id }) => started.includes(id)) ?? [];
   let scan: ReturnType<typeof openScan> | undefined;
   try {
     await store.engine.write((outOfTime) => {
+      time.check();
       const collection = store.catalog.find(namespace);
       if (collection === undefined) throw new StoreError(26, 'NamespaceNotFound', `ns does not exist: ${namespace}`);
       if (scan === undefined) {
         for (const spec of specs) {
-          if (existing(collection, spec) === undefined)
-            started.push(store.catalog.addIndex(collection, spec, false).id);
+          if (existing(collection, spec) !== undefined) continue;
+          if (collection.indexes.length >= MAX_INDEXES)
+            throw cannotCreate(`add index fails, too many indexes for ${namespace}, at most ${MAX_INDEXES}`);
+          started.push(store.catalog.addIndex(collection, spec, false).id);
         }
         scan = openScan(store.engine, store.catalog, collection, {
           index: undefined,
@@ -202,7 +104,8 @@ async function build(store: Store, namespace: string, specs: readonly RawValue[]
 export const createIndexes: Handler = async (store, command) => {
   checkFields(command, ['indexes', 'commitQuorum', 'ignoreUnknownIndexOptions']);
   const namespace = namespaceOf(command);
-  const specs = documentsOf(command, 'indexes').map(indexSpec);
+  const lenient = flagOf(command.fields.get('ignoreUnknownIndexOptions'), 'ignoreUnknownIndexOptions');
+  const specs = documentsOf(command, 'indexes').map((source) => indexSpec(source, lenient));
   if (specs.length === 0) throw cannotCreate('Must specify at least one index to create');
   let created = false;
   const known = store.catalog.find(namespace);
@@ -217,7 +120,7 @@ export const createIndexes: Handler = async (store, command) => {
       return true;
     }, true);
   }
-  await build(store, namespace, specs);
+  await build(store, namespace, specs, timeLimit(countOption(command, 'maxTimeMS')));
   return mixedReply({
     numIndexesBefore: before,
     numIndexesAfter: store.catalog.find(namespace)?.indexes.length ?? 0,
@@ -235,17 +138,40 @@ export const listIndexes: Handler = async (store, command) => {
   return await startCursor(store, command, { namespace, source: arraySource(specs), batchSize: batchSizeOf(command) });
 };
 
-function indexesNamed(collection: Collection, wanted: RawValue): Index[] {
-  if (wanted.type === Type.array) return elements(wanted).flatMap((one) => indexesNamed(collection, one));
+function notFound(message: string): StoreError {
+  return new StoreError(27, 'IndexNotFound', message);
+}
+
+/** The index of that name or with those keys. Throws IndexNotFound (27), and 181 when several have the keys. */
+export function indexNamed(collection: Collection, wanted: RawValue): Index {
+  if (wanted.type !== Type.object) {
+    const name = stringOf(wanted, 'index');
+    const found = collection.indexes.find((index) => index.name === name);
+    if (found === undefined) throw notFound(`index not found with name [${name}]`);
+    return found;
+  }
+  const [found, ...others] = collection.indexes.filter((index) => sameKeys(index, wanted));
+  if (found === undefined) throw notFound(`can't find index with key: ${fields(wanted).map(([path]) => path)}`);
+  if (others.length > 0) {
+    const names = [found, ...others].map(({ name }) => name);
+    throw new StoreError(
+      181,
+      'AmbiguousIndexKeyPattern',
+      `${names.length} indexes have these keys, identify one by its name instead: ${names.join(', ')}`,
+    );
+  }
+  return found;
+}
+
+function indexesToDrop(collection: Collection, wanted: RawValue): Index[] {
   if (wanted.type === Type.string && textOf(wanted) === '*')
     return collection.indexes.filter(({ name }) => name !== '_id_');
-  const found =
-    wanted.type === Type.object
-      ? collection.indexes.find((index) => sameKeys(index, wanted))
-      : collection.indexes.find(({ name }) => name === stringOf(wanted, 'index'));
-  if (found === undefined) throw new StoreError(27, 'IndexNotFound', 'index not found with that name or key pattern');
-  if (found.name === '_id_') throw new StoreError(72, 'InvalidOptions', 'cannot drop _id index');
-  return [found];
+  const names = wanted.type === Type.array ? elements(wanted) : [wanted];
+  if (wanted.type === Type.array && names.some(({ type }) => type !== Type.string))
+    throw typeMismatch("BSON field 'dropIndexes.index' must be a list of names");
+  const found = names.map((one) => indexNamed(collection, one));
+  if (found.some(({ name }) => name === '_id_')) throw new StoreError(72, 'InvalidOptions', 'cannot drop _id index');
+  return [...new Set(found)];
 }
 
 /** `dropIndexes`: by name, by keys, several, or all (`*`) but that of _id. */
@@ -259,9 +185,10 @@ export const dropIndexes: Handler = async (store, command) => {
     const collection = store.catalog.find(namespace);
     if (collection === undefined) throw new StoreError(26, 'NamespaceNotFound', `ns not found ${namespace}`);
     before = collection.indexes.length;
-    for (const index of indexesNamed(collection, wanted)) store.catalog.dropIndex(collection, index);
+    for (const index of indexesToDrop(collection, wanted)) store.catalog.dropIndex(collection, index);
     return true;
   }, false);
   void collectGarbage(store);
-  return mixedReply({ nIndexesWas: before });
+  const all = wanted.type === Type.string && textOf(wanted) === '*';
+  return mixedReply({ nIndexesWas: before, msg: all ? 'non-_id indexes dropped for collection' : undefined });
 };

@@ -79,7 +79,7 @@ function compileOut(operand: RawValue, site: Site): Output {
         return true;
       }
       if (before !== undefined) store.catalog.drop(before);
-      store.catalog.rename(made, name);
+      store.catalog.rename(made, database, name);
       return true;
     }, true);
     if (failure !== undefined) throw failure;

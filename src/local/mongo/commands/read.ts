@@ -20,6 +20,7 @@ import {
   type Handler,
   hintOf,
   namespaceOf,
+  naturalOrder,
   type Store,
 } from './context.js';
 import { arraySource, openQuery, type Query, type Source } from './query.js';
@@ -35,12 +36,17 @@ const PIECE_BYTES = 15 * 1024 * 1024;
 
 /** What a find command asks for. Throws as the parts' parsers do. */
 export function findQuery(command: Command, collection: Collection | undefined, scope: Scope): Query {
+  const sort = command.fields.get('sort');
+  const hint = command.fields.get('hint');
+  const natural = naturalOrder(sort);
+  if (natural !== undefined && hint !== undefined && naturalOrder(hint) !== natural)
+    throw badValue('a sort by $natural goes with no other hint');
   return {
     filter: compileFilter(documentField(command.fields.get('filter'), 'filter'), scope),
-    sort: parseSort(command.fields.get('sort')),
+    sort: natural === undefined ? parseSort(sort) : [],
     skip: countOption(command, 'skip') ?? 0,
     limit: countOption(command, 'limit') ?? 0,
-    hint: hintOf(command.fields.get('hint'), collection),
+    hint: hintOf(natural === undefined ? hint : sort, collection),
     time: timeLimit(countOption(command, 'maxTimeMS')),
   };
 }
@@ -54,11 +60,6 @@ export function projected(source: Source, project: Projection | undefined): Sour
   };
 }
 
-/** `{$natural: 1}`, the order in which a tailable cursor reads anyway. */
-function isNatural(sort: readonly (readonly [string, RawValue])[]): boolean {
-  return sort.every(([name, direction]) => name === '$natural' && integerOf(direction, name) === 1);
-}
-
 async function findTailable(
   store: Store,
   command: Command,
@@ -66,7 +67,8 @@ async function findTailable(
   collection: Collection | undefined,
   scope: Scope,
 ): Promise<Buffer> {
-  if (!isNatural(fields(documentField(command.fields.get('sort'), 'sort')))) {
+  const sort = documentField(command.fields.get('sort'), 'sort');
+  if (fields(sort).length > 0 && naturalOrder(sort) !== 1) {
     throw badValue('cannot use tailable option with a sort other than {$natural: 1}');
   }
   if (flagOf(command.fields.get('singleBatch'), 'singleBatch')) {

@@ -4,8 +4,9 @@ import { flagOf } from '../bson/values.js';
 import { StoreError } from '../errors.js';
 import type { WriteStep } from '../storage/engine.js';
 import type { Command } from '../wire/message.js';
-import { checkCollation, documentsOf } from './context.js';
+import { checkCollation, countOption, documentsOf } from './context.js';
 import { mixedReply } from './reply.js';
+import { timeLimit } from './time-limit.js';
 
 const MAX_STATEMENTS = 100_000; // maxWriteBatchSize of hello
 const MAX_TOLD = 1024 * 1024; // texts of errors in one answer; beyond it they are left empty, as MongoDB leaves them
@@ -23,11 +24,15 @@ export interface Tally {
 /** One statement: returns true when it is done, false to be called again in a later transaction. */
 export type Statement = (outOfTime: () => boolean) => boolean;
 
-/** Runs statements one after another inside the store's transactions; an ordered command ends with its first error. */
-export function statementsStep(statements: readonly (() => Statement)[], tally: Tally, ordered: boolean): WriteStep {
+/** Runs a command's statements one after another inside the store's transactions; an ordered command ends with its first error. The step throws MaxTimeMSExpired (50)
+ * when the command's time is up: what was done by then stays. */
+export function statementsStep(statements: readonly (() => Statement)[], tally: Tally, command: Command): WriteStep {
+  const ordered = orderedOf(command);
+  const time = timeLimit(countOption(command, 'maxTimeMS'));
   let at = 0;
   let current: Statement | undefined;
   return (outOfTime) => {
+    time.check();
     while (at < statements.length) {
       try {
         resetScratch();
@@ -67,8 +72,7 @@ export function newTally(): Tally {
   return { n: 0, modified: 0, upserted: [], errors: [], told: 0 };
 }
 
-/** Whether a command ends with its first error. Throws TypeMismatch. */
-export function orderedOf(command: Command): boolean {
+function orderedOf(command: Command): boolean {
   const value = command.fields.get('ordered');
   return value === undefined || flagOf(value, 'ordered');
 }

@@ -29,7 +29,6 @@ import {
 import {
   countedDocuments,
   newTally,
-  orderedOf,
   type Statement,
   statementFields,
   statementsStep,
@@ -78,7 +77,7 @@ export const insert: Handler = async (store, command) => {
   const statements = countedDocuments(command, 'documents').map(
     (document) => () => insertStatement(store, target, document, tally),
   );
-  await store.engine.write(statementsStep(statements, tally, orderedOf(command)), true);
+  await store.engine.write(statementsStep(statements, tally, command), true);
   return tallyReply(tally, false);
 };
 
@@ -205,7 +204,7 @@ export const update: Handler = async (store, command) => {
     const given = statementFields(source, 'update.updates', ['q', 'u'], UPDATE_FIELDS);
     return () => updateStatement(store, target, given, scope, index, tally);
   });
-  await store.engine.write(statementsStep(statements, tally, orderedOf(command)), true);
+  await store.engine.write(statementsStep(statements, tally, command), true);
   return tallyReply(tally, true);
 };
 
@@ -258,6 +257,6 @@ export const remove: Handler = async (store, command) => {
       });
     };
   });
-  await store.engine.write(statementsStep(statements, tally, orderedOf(command)), false);
+  await store.engine.write(statementsStep(statements, tally, command), false);
   return tallyReply(tally, false);
 };

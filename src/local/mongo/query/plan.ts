@@ -14,7 +14,7 @@ export interface Interval {
   readonly to: Buffer;
 }
 
-/** How a query finds its documents. Without an index it reads the whole collection in the order of records. */
+/** How a query finds its documents. Without an index it reads the whole collection in the order of records, or in the reverse of it. */
 export interface Plan {
   readonly index: Index | undefined;
   /** In the order in which they are read. */
@@ -163,7 +163,7 @@ function partialAccepts(wanted: Condition, value: RawValue): boolean {
 }
 
 function usable(index: Index, filter: Filter, hinted: boolean): boolean {
-  if (!index.ready) return false;
+  if (!index.ready || index.hidden) return false;
   if (index.partial !== undefined) {
     const { partial } = index;
     // Each part of it must be a condition that can be compared; a part of another kind ($type, $or) is never taken as implied.
@@ -304,14 +304,15 @@ function intervalsOf({ index, points, bounds }: Candidate): Interval[] {
 }
 
 /** Chooses how to find what a filter asks for: the usable index with the longest run of equalities, then a range, then the order; else the whole
- * collection. `hint` is an index's name (or `$natural`) and is followed. Throws BadValue (2) when no index has that name, 291 when it is a partial index
+ * collection. `hint` is an index's name, `$natural` or `$natural:-1`, and is followed. Throws BadValue (2) when no index has that name, 291 when it is a partial index
  * that does not hold all of what is asked for. */
 export function planQuery(collection: Collection, filter: Filter, sort: readonly SortPart[], hint?: string): Plan {
-  if (hint !== undefined && hint !== '$natural' && !collection.indexes.some(({ name }) => name === hint)) {
+  const natural = hint === '$natural' || hint === '$natural:-1';
+  if (hint !== undefined && !natural && !collection.indexes.some(({ name, hidden }) => name === hint && !hidden)) {
     throw new StoreError(2, 'BadValue', `hint provided does not correspond to an existing index: ${hint}`);
   }
   let best: Candidate | undefined;
-  if (hint !== '$natural') {
+  if (!natural) {
     for (const index of collection.indexes) {
       if (hint !== undefined && index.name !== hint) continue;
       const candidate = candidateOf(index, filter, sort, hint !== undefined);
@@ -319,14 +320,14 @@ export function planQuery(collection: Collection, filter: Filter, sort: readonly
       if (best === undefined || candidate.score > best.score) best = candidate;
     }
   }
-  if (best === undefined && hint !== undefined && hint !== '$natural') {
+  if (best === undefined && hint !== undefined && !natural) {
     throw new StoreError(291, 'NoQueryExecutionPlans', `the hinted index ${hint} does not hold all that is asked for`);
   }
   if (best === undefined) {
     return {
       index: undefined,
       intervals: [],
-      reverse: false,
+      reverse: hint === '$natural:-1',
       exact: false,
       sorted: sort.length === 0,
       repeats: false,

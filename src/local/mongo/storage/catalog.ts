@@ -19,6 +19,8 @@ export interface Index {
   readonly sparse: boolean;
   readonly partial: Filter | undefined;
   readonly expireAfterSeconds: number | undefined;
+  /** Kept by writers, not used by queries. */
+  readonly hidden: boolean;
   /** The first parts of all paths that decide what the index holds. */
   readonly roots: ReadonlySet<string>;
   multikey: boolean[];
@@ -49,10 +51,12 @@ export interface Catalog {
   all(): Collection[];
   create(database: string, name: string, capped?: Collection['capped']): Collection;
   drop(collection: Collection): void;
-  /** Gives a collection another name within its database, which no other may have. */
-  rename(collection: Collection, name: string): void;
+  /** Gives a collection another name, which no other may have; to whoever reads under the old one it is gone. */
+  rename(collection: Collection, database: string, name: string): void;
   addIndex(collection: Collection, spec: RawValue, ready: boolean): Index;
   dropIndex(collection: Collection, index: Index): void;
+  /** Gives an index another specification that leaves what it holds as it is. */
+  changeIndex(collection: Collection, index: Index, spec: RawValue): void;
   /** Marks what must be saved with this batch: the counts, or all of it. */
   touch(collection: Collection, whole: boolean): void;
   /** Writes what was touched; to be called inside the transaction. */
@@ -102,6 +106,7 @@ function indexOf(id: number, spec: RawValue, ready: boolean, multikey?: boolean[
     sparse: truth('sparse'),
     partial,
     expireAfterSeconds: expire === undefined ? undefined : integerOf(expire, 'expireAfterSeconds'),
+    hidden: truth('hidden'),
     roots,
     multikey: multikey ?? keys.map(() => false),
     ready,
@@ -275,15 +280,6 @@ export function openCatalog(engine: Engine): Catalog {
       meta.putSync(garbageKey('docs', collection.id), Buffer.from('1'));
       for (const index of collection.indexes) meta.putSync(garbageKey('index', index.id), Buffer.from('1'));
     },
-    rename(collection, name) {
-      const renamed: Collection = { ...collection, name, namespace: `${collection.database}.${name}` };
-      collections.delete(collection.namespace);
-      meta.removeSync(catalogKey(collection.namespace));
-      touched.delete(collection);
-      collection.dropped = true;
-      collections.set(renamed.namespace, renamed);
-      touched.set(renamed, true);
-    },
     addIndex(collection, spec, ready) {
       const index = indexOf(takeId(), spec, ready);
       collection.indexes = [...collection.indexes, index];
@@ -296,6 +292,21 @@ export function openCatalog(engine: Engine): Catalog {
       collection.version++;
       meta.putSync(garbageKey('index', index.id), Buffer.from('1'));
       touched.set(collection, true);
+    },
+    changeIndex(collection, index, spec) {
+      const changed = indexOf(index.id, spec, index.ready, index.multikey);
+      collection.indexes = collection.indexes.map((one) => (one === index ? changed : one));
+      collection.version++;
+      touched.set(collection, true);
+    },
+    rename(collection, database, name) {
+      const renamed: Collection = { ...collection, database, name, namespace: `${database}.${name}` };
+      collections.delete(collection.namespace);
+      touched.delete(collection);
+      collection.dropped = true;
+      meta.removeSync(catalogKey(collection.namespace));
+      collections.set(renamed.namespace, renamed);
+      touched.set(renamed, true);
     },
     touch(collection, whole) {
       if (whole || !touched.has(collection)) touched.set(collection, whole || touched.get(collection) === true);

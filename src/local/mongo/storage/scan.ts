@@ -77,7 +77,15 @@ export function openScan(
     outOfTime: () => boolean,
   ): 'stopped' | 'later' | 'end' {
     let rows = 0;
-    const range = { start: recordKey(collection.id, lastRecord + 1), end: recordKey(collection.id + 1, 0) };
+    const [first, end] = [recordKey(collection.id, 0), recordKey(collection.id + 1, 0)];
+    const range = plan.reverse
+      ? {
+          start: lastRecord === 0 ? end : recordKey(collection.id, lastRecord),
+          exclusiveStart: true,
+          end: first,
+          reverse: true,
+        }
+      : { start: recordKey(collection.id, lastRecord + 1), end };
     for (const { key, value } of docs.getRange(range)) {
       const record = (key as Buffer).readUIntBE(4, 6);
       lastRecord = record;

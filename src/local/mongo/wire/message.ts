@@ -28,6 +28,9 @@ export interface Request {
   readonly command: Command;
 }
 
+/** What MongoDB still answers by the opcode that drivers begin with. */
+const LEGACY_COMMANDS = ['hello', 'isMaster', 'ismaster', 'buildInfo', 'buildinfo'];
+
 const CHECKSUM_PRESENT = 1;
 const MORE_TO_COME = 2;
 
@@ -98,12 +101,11 @@ function parseQuery(bytes: Buffer): Request {
   let body = rawDocument(bytes, nameEnd + 9);
   const inner = field(body, '$query');
   if (inner?.type === Type.object) body = inner;
-  return {
-    requestId: bytes.readInt32LE(4),
-    legacy: true,
-    silent: false,
-    command: commandOf(body, namespace.slice(0, -5), new Map()),
-  };
+  const command = commandOf(body, namespace.slice(0, -5), new Map());
+  if (!LEGACY_COMMANDS.includes(command.name)) {
+    throw new StoreError(352, 'UnsupportedOpQueryCommand', `Unsupported OP_QUERY command: ${command.name}`);
+  }
+  return { requestId: bytes.readInt32LE(4), legacy: true, silent: false, command };
 }
 
 /** Reads one whole message. Throws InvalidBSON on malformed bytes, 352 on an opcode or query that is not spoken. */

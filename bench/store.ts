@@ -20,7 +20,7 @@ import { columns, memoryOf, watchMemory } from './support.js';
 
 /** The peer does 500 to 2,300 writes a second: it is asked for less. */
 const PEER_DOCUMENTS = 5_000;
-const PEER_SHARE = 0.1;
+const PEER_SHARE = 0.02;
 const INSERT = 10_000;
 /** Rest after the load, ms for each document, and at most. */
 const REST_MS_EACH = 0.1;
@@ -46,7 +46,6 @@ interface Memory {
 
 interface Row {
   readonly name: string;
-  readonly unit: string;
   readonly store: Measured;
   readonly raw: Measured;
   readonly peer: Measured | undefined;
@@ -140,13 +139,13 @@ async function run({ documents, peer }: Options, dir: string): Promise<Figures> 
     startOfPeer === undefined ? undefined : await enter(startOfPeer, Math.min(documents, PEER_DOCUMENTS), PEER_SHARE);
   const entrants = other === undefined ? [store] : [store, other];
   const contenders = [raw, ...entrants];
-  const rowOf = (name: string, unit: string, [ofRaw, ofStore, ofPeer]: readonly Measured[]): Row => {
+  const rowOf = (name: string, [ofRaw, ofStore, ofPeer]: readonly Measured[]): Row => {
     if (ofRaw === undefined || ofStore === undefined) throw new Error(`'${name}' was not measured`);
-    return { name, unit, raw: ofRaw, store: ofStore, peer: ofPeer };
+    return { name, raw: ofRaw, store: ofStore, peer: ofPeer };
   };
 
   say(`insertMany, to ${documents} documents`);
-  const rows = [rowOf(`insertMany of ${Math.min(INSERT, documents)}`, 'documents', await load(contenders))];
+  const rows = [rowOf(`insertMany of ${Math.min(INSERT, documents)}`, await load(contenders))];
   const afterLoad = entrants.map(({ pid, watch }) => ({ loaded: rssAnon(pid ?? 0), peakOfLoading: watch.peak }));
   await sleep(Math.min(REST_MS, documents * REST_MS_EACH));
   const memories = entrants.map(({ pid }, i) => ({
@@ -157,7 +156,7 @@ async function run({ documents, peer }: Options, dir: string): Promise<Figures> 
   }));
   for (const row of ROWS) {
     say(row.name);
-    rows.push(rowOf(row.name, row.unit, await measureRow(row, contenders)));
+    rows.push(rowOf(row.name, await measureRow(row, row.withoutPeer ? [raw, store] : contenders)));
   }
   await raw.subject.close();
 

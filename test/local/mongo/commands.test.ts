@@ -362,6 +362,30 @@ t.test('indexes that are in the way of others', async (t) => {
   t.equal((await full.listIndexes({ batchSize: 10 }).toArray()).length, 64);
 });
 
+t.test('indexes while they are built', async (t) => {
+  const many = fresh();
+  const name = many.collectionName;
+  await many.insertMany(Array.from({ length: 30_000 }, (_, n) => ({ n, last: n < 29_999 ? n : 0 })));
+  const other = await new MongoClient(store.uri).connect();
+  t.teardown(() => other.close());
+  const build = (by: MongoClient, key: Record<string, 1>, options = {}) =>
+    by.db().collection(name).createIndex(key, options);
+
+  const unique = [client, other].map((by) => codeOf(build(by, { last: 1 }, { unique: true })));
+  t.strictSame(await Promise.all(unique), [11000, 11000], 'whoever asks for the same waits for how it ends');
+  const stages = [client, other].map(async (by) => {
+    await build(by, { n: 1 });
+    const { queryPlanner } = (await by.db().collection(name).find({ n: 5 }).explain('queryPlanner')) as Document;
+    return queryPlanner.winningPlan.stage as string;
+  });
+  t.strictSame(await Promise.all(stages), ['FETCH', 'FETCH'], 'and can use it then');
+
+  t.strictSame(
+    (await many.indexes()).map((index) => index.name),
+    ['_id_', 'n_1'],
+  );
+});
+
 t.test('collMod: expiry and hidden indexes', async (t) => {
   const things = fresh();
   await things.insertOne({ a: 1, at: new Date() });
@@ -528,6 +552,9 @@ t.test('what tools ask at their start', async (t) => {
   for (const name of ['nonsense', 'getLastError', 'isdbgrid', 'getFreeMonitoringStatus'])
     t.equal(await codeOf(admin.command({ [name]: 1 })), 59, `${name} is no command of MongoDB 8`);
   t.equal(await codeOf(db.command({ listDatabases: 1 })), 13);
+  const ofNone = (stage: Document) => codeOf(admin.aggregate([stage]).toArray());
+  for (const stage of ['$currentOp', '$listLocalSessions']) t.equal(await ofNone({ [stage]: {} }), 238, stage);
+  t.equal(await ofNone({ $match: {} }), 73, 'it needs a collection');
 });
 
 /** Sends a message of opcode OP_QUERY and reads the document of its answer. */

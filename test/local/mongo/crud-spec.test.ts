@@ -29,7 +29,7 @@ const REFUSED: Table = Object.freeze({
     'updateMany-collation: UpdateMany when many documents match with collation',
     'updateOne-collation: UpdateOne when one document matches with collation',
   ],
-  'aggregations of a whole database but for $documents': [
+  'the aggregation stage $listLocalSessions': [
     'db-aggregate: Aggregate with $listLocalSessions',
     'db-aggregate: Aggregate with $listLocalSessions and allowDiskUse',
   ],

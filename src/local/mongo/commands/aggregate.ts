@@ -1,6 +1,6 @@
 import { elements, type RawValue, Type } from '../bson/raw-value.js';
 import { documentOf } from '../bson/writer.js';
-import { failedToParse, notImplemented } from '../errors.js';
+import { failedToParse, notImplemented, StoreError } from '../errors.js';
 import { located } from '../query/expression/operator.js';
 import { commandScope, compileExpression, type Scope } from '../query/expression.js';
 import type { Command } from '../wire/message.js';
@@ -21,6 +21,19 @@ function literalDocuments({ operand }: Stage, scope: Scope): RawValue[] {
   if (list === undefined || list.some(({ type }) => type !== Type.object))
     throw located(5858203, 'an array of objects is expected for $documents');
   return list;
+}
+
+// Besides $documents, what MongoDB lets a pipeline of no collection begin with.
+const OF_THE_SERVER = ['$currentOp', '$listLocalSessions', '$listSessions', '$queryStats', '$shardedDataDistribution'];
+
+function needsCollection(first: Stage | undefined): StoreError {
+  if (first !== undefined && OF_THE_SERVER.includes(first.name))
+    return notImplemented(`the aggregation stage ${first.name}`);
+  return new StoreError(
+    73,
+    'InvalidNamespace',
+    `{aggregate: 1} is not valid for '${first?.name ?? 'an empty pipeline'}'; a collection is required.`,
+  );
 }
 
 /** What a pipeline makes of a collection. */
@@ -69,7 +82,7 @@ export const aggregate: Handler = async (store, command) => {
   } else {
     namespace = `${command.database}.$cmd.aggregate`;
     const [first, ...rest] = stages;
-    if (first?.name !== '$documents') throw notImplemented('aggregations of a whole database but for $documents');
+    if (first?.name !== '$documents') throw needsCollection(first);
     source = compileFlow(rest, site, scope)(arraySource(literalDocuments(first, scope)));
   }
   if (output !== undefined) {

@@ -30,6 +30,13 @@ export const renameCollection: Handler = async (store, command) => {
     const collection = store.catalog.find(from.namespace);
     if (collection === undefined)
       throw new StoreError(26, 'NamespaceNotFound', `Source collection ${from.namespace} does not exist`);
+    if (collection.indexes.some(({ ready }) => !ready)) {
+      throw new StoreError(
+        12587,
+        'BackgroundOperationInProgressForNamespace',
+        `cannot perform operation: an index build is currently running for collection ${from.namespace}`,
+      );
+    }
     const inTheWay = store.catalog.find(to.namespace);
     if (inTheWay !== undefined && !dropTarget) throw new StoreError(48, 'NamespaceExists', 'target namespace exists');
     if (inTheWay !== undefined) store.catalog.drop(inTheWay);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { elements, field, fields, type RawValue, Type, textOf } from '../bson/raw-value.js';
 import { flagOf, stringOf } from '../bson/values.js';
 import { StoreError, typeMismatch } from '../errors.js';
@@ -20,6 +21,7 @@ import { arraySource } from './query.js';
 import { mixedReply } from './reply.js';
 import { type TimeLimit, timeLimit } from './time-limit.js';
 
+const BUILD_LOOK_MS = 5;
 const MAX_INDEXES = 64; // of a collection, as MongoDB's
 
 /** The index that is already there for a specification; undefined when it is new. Throws 85 or 86 when one is in its way. */
@@ -49,8 +51,10 @@ function existing(collection: Collection, spec: RawValue): Index | undefined {
   throw new StoreError(85, 'IndexOptionsConflict', `Index already exists with a different name: ${alike.name}`);
 }
 
-/** Fills new indexes with what the collection holds, a piece a transaction; writers keep them meanwhile. On an error they are gone again. */
-async function build(store: Store, namespace: string, specs: readonly RawValue[], time: TimeLimit): Promise<void> {
+/** Fills new indexes with what the collection holds, a piece a transaction; writers keep them meanwhile. On an error they are gone again. Resolves to false when nothing was
+ * done because somebody else builds one of them. */
+async function build(store: Store, namespace: string, specs: readonly RawValue[], time: TimeLimit): Promise<boolean> {
+  let others = false;
   const started: number[] = [];
   const own = (collection: Collection | undefined): Index[] =>
     collection?.indexes.filter(({ id }) => started.includes(id)) ?? [];
@@ -61,12 +65,15 @@ async function build(store: Store, namespace: string, specs: readonly RawValue[]
       const collection = store.catalog.find(namespace);
       if (collection === undefined) throw new StoreError(26, 'NamespaceNotFound', `ns does not exist: ${namespace}`);
       if (scan === undefined) {
+        others = specs.some((spec) => existing(collection, spec)?.ready === false);
+        if (others) return true;
         for (const spec of specs) {
           if (existing(collection, spec) !== undefined) continue;
           if (collection.indexes.length >= MAX_INDEXES)
             throw cannotCreate(`add index fails, too many indexes for ${namespace}, at most ${MAX_INDEXES}`);
           started.push(store.catalog.addIndex(collection, spec, false).id);
         }
+        if (started.length === 0) return true;
         scan = openScan(store.engine, store.catalog, collection, {
           index: undefined,
           intervals: [],
@@ -84,11 +91,14 @@ async function build(store: Store, namespace: string, specs: readonly RawValue[]
         if (state === 'end') break;
         if (outOfTime()) return false;
       }
+      if (own(collection).length < started.length)
+        throw new StoreError(276, 'IndexBuildAborted', `an index was dropped while it was built: ${namespace}`);
       for (const index of own(collection)) index.ready = true;
       collection.version++;
       store.catalog.touch(collection, true);
       return true;
     }, true);
+    return !others;
   } catch (error) {
     await store.engine.write(() => {
       const collection = store.catalog.find(namespace);
@@ -120,7 +130,9 @@ export const createIndexes: Handler = async (store, command) => {
       return true;
     }, true);
   }
-  await build(store, namespace, specs, timeLimit(countOption(command, 'maxTimeMS')));
+  const time = timeLimit(countOption(command, 'maxTimeMS'));
+  // Whether an index that another client builds can be built is known only when that has ended.
+  while (!(await build(store, namespace, specs, time))) await sleep(BUILD_LOOK_MS);
   return mixedReply({
     numIndexesBefore: before,
     numIndexesAfter: store.catalog.find(namespace)?.indexes.length ?? 0,

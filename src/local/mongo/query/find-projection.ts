@@ -182,7 +182,7 @@ export function compileProjection(source: RawValue | undefined, scope: Scope, fi
   if (sliced.length > 0 && rules.length === 1 && rules[0]?.path === '_id' && rules[0].rule === true)
     throw notImplemented('$slice beside nothing but _id');
   const collide = pathCollisions();
-  for (const path of [...rules.map((rule) => rule.path), ...sliced]) collide(path.split('.'));
+  for (const path of [...sliced, ...rules.map((rule) => rule.path)]) collide(path.split('.'));
   // What is sliced stays in an inclusion.
   const stays = rules.some(({ path, rule }) => rule !== false && (path !== '_id' || rule !== true));
   const all = stays ? [...rules, ...sliced.map((path) => ({ path, names: path.split('.'), rule: true }))] : rules;

@@ -491,6 +491,7 @@ t.test('statistics and lists', async (t) => {
   t.match(stats, { ns: 'numbers.a', count: 2, nindexes: 1, capped: false, scaleFactor: 1 });
   t.equal(stats.size, 2 * stats.avgObjSize);
   t.notOk('indexSizes' in stats, 'nothing says what is not known');
+  t.strictSame(await own.command({ collstats: 'a' }), stats, 'the old spelling');
   t.match(await own.command({ collStats: 'b', scale: 1000 }), { capped: true, max: 7, maxSize: 10, scaleFactor: 1000 });
   t.equal(await codeOf(own.command({ collStats: 'a', scale: 0 })), 2);
   const staged = (name: string, operand: Document, ...rest: Document[]) =>

@@ -62,6 +62,24 @@ function cursorId(value: RawValue | undefined): bigint {
   return value.bytes.readBigInt64LE(value.start);
 }
 
+/** Waits with a signal that is aborted with the first of several. Not by AbortSignal.any: what that leaves at signals as long-lived as connections is not always given free. */
+async function waitUnless(
+  signals: readonly AbortSignal[],
+  wait: (stopped: AbortSignal) => Promise<void> | undefined,
+): Promise<void> {
+  const stop = new AbortController();
+  const end = (): void => stop.abort();
+  for (const signal of signals) {
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end);
+  }
+  try {
+    await wait(stop.signal);
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', end);
+  }
+}
+
 async function nextBatch(cursor: Cursor, command: Command, signal: AbortSignal): Promise<RawValue[]> {
   // Without a size of its own, or with 0, a getMore answers with all that fits, whatever the first batch was.
   const size = countOption(command, 'batchSize') ?? 0;
@@ -72,7 +90,9 @@ async function nextBatch(cursor: Cursor, command: Command, signal: AbortSignal):
   }
   const batch = await cursor.source.pull(max, BATCH_BYTES);
   if (batch.length > 0 || cursor.waitForMore === undefined) return batch;
-  await cursor.waitForMore(wait > 0 ? wait : AWAIT_MS, AbortSignal.any([signal, cursor.killed.signal]));
+  await waitUnless([signal, cursor.killed.signal], (stopped) =>
+    cursor.waitForMore?.(wait > 0 ? wait : AWAIT_MS, stopped),
+  );
   return cursor.killed.signal.aborted ? [] : await cursor.source.pull(max, BATCH_BYTES);
 }
 

@@ -1,7 +1,18 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { deserialize, serialize } from 'bson';
-import { type Collection, type Document, Long, MongoClient, MongoServerError } from 'mongodb';
+import {
+  Code,
+  type Collection,
+  Decimal128,
+  type Document,
+  Long,
+  MinKey,
+  MongoClient,
+  MongoServerError,
+  Timestamp,
+  UUID,
+} from 'mongodb';
 import t, { type Test } from 'tap';
 import { openCursors } from '../../../src/local/mongo/commands/cursors.js';
 import { arraySource } from '../../../src/local/mongo/commands/query.js';
@@ -9,7 +20,11 @@ import { timeLimit } from '../../../src/local/mongo/commands/time-limit.js';
 import { startEmbeddedStore } from '../../../src/local/mongo/server.js';
 import { eventually } from '../../support/eventually.js';
 
-const store = await startEmbeddedStore({ dataDir: t.testdir() });
+const defects: object[] = [];
+const store = await startEmbeddedStore({
+  dataDir: t.testdir(),
+  log: { info: () => undefined, warn: () => undefined, error: (fields) => defects.push(fields) },
+});
 const client = await new MongoClient(store.uri).connect();
 const db = client.db();
 const admin = client.db('admin');
@@ -200,6 +215,17 @@ t.test('find: options and the natural order', async (t) => {
     [{ min: { n: 1 }, hint: { n: 1 } }, 238],
     [{ max: { n: 1 } }, 238],
     [{ apiVersion: '1' }, 0],
+    [{ hint: 5 }, 9],
+    [{ maxTimeMS: 2 ** 31 }, 2],
+    [{ maxTimeMS: 'x' }, 14],
+    [{ allowDiskUse: 'x' }, 14],
+    [{ readConcern: 'local' }, 14],
+    [{ writeConcern: 1 }, 14],
+    [{ writeConcern: { w: -1 } }, 9],
+    [{ writeConcern: { w: 2 } }, 2],
+    [{ writeConcern: { w: 'tag' } }, 2],
+    [{ writeConcern: { nonsense: 1 } }, 40415],
+    [{ writeConcern: { w: 'majority', j: true, wtimeout: 5 } }, 0],
     [{ apiVersion: '2' }, 322],
     [{ comment: { any: ['thing'] }, allowDiskUse: true, allowPartialResults: false }, 0],
     [{ readConcern: { level: 'snapshot' } }, 238],
@@ -359,6 +385,7 @@ t.test('indexes that are in the way of others', async (t) => {
   const full = fresh();
   await full.createIndexes(Array.from({ length: 63 }, (_, i) => ({ key: { [`k${i}`]: 1 } })));
   t.equal(await codeOf(full.createIndex({ last: 1 })), 67, '64 are the most');
+  t.equal(await codeOf(db.command({ listIndexes: full.collectionName, cursor: { nonsense: 1 } })), 40415);
   t.equal((await full.listIndexes({ batchSize: 10 }).toArray()).length, 64);
 });
 
@@ -640,4 +667,192 @@ t.test('bulkWrite: its answer is a cursor', async (t) => {
     ['a collation', () => bulk([{ delete: 0, filter: {}, collation: { locale: 'de' } }]), 238],
   ];
   for (const [name, attempt, code] of cases) t.equal(await codeOf(attempt()), code, name);
+});
+
+/** A whole command of each kind; of each field other values are tried. */
+const WHOLE: Readonly<Record<string, Document>> = {
+  find: {
+    filter: { a: 1 },
+    sort: { a: 1 },
+    projection: { a: 1 },
+    hint: { _id: 1 },
+    skip: 1,
+    limit: 1,
+    batchSize: 1,
+    singleBatch: true,
+    collation: { locale: 'simple' },
+    let: { v: 1 },
+    tailable: false,
+    awaitData: false,
+    noCursorTimeout: true,
+    returnKey: false,
+    showRecordId: false,
+  },
+  aggregate: {
+    pipeline: [{ $match: {} }],
+    cursor: { batchSize: 1 },
+    let: {},
+    hint: { _id: 1 },
+    allowDiskUse: true,
+    collation: { locale: 'simple' },
+  },
+  count: { query: {}, skip: 1, limit: 1, hint: '_id_' },
+  distinct: { key: 'a', query: {} },
+  insert: { documents: [{ a: 1 }], ordered: true, bypassDocumentValidation: true },
+  update: {
+    updates: [{ q: {}, u: { $set: { b: 1 } }, multi: true, upsert: false, arrayFilters: [], hint: '_id_' }],
+    ordered: true,
+    let: {},
+  },
+  delete: { deletes: [{ q: { a: 99 }, limit: 1, hint: '_id_' }], ordered: true, let: {} },
+  findAndModify: {
+    query: {},
+    update: { $set: { b: 1 } },
+    sort: { a: 1 },
+    new: true,
+    upsert: false,
+    fields: { a: 1 },
+    arrayFilters: [],
+    hint: '_id_',
+    let: {},
+  },
+  bulkWrite: {
+    ops: [
+      { insert: 0, document: {} },
+      { update: 0, filter: {}, updateMods: { $set: { b: 1 } }, multi: false },
+      { delete: 0, filter: { a: 99 } },
+    ],
+    nsInfo: [{ ns: 'test.fuzz' }],
+    ordered: true,
+    errorsOnly: true,
+    cursor: {},
+    let: {},
+  },
+  createIndexes: {
+    indexes: [
+      {
+        key: { a: 1 },
+        name: 'a_1',
+        unique: false,
+        sparse: false,
+        hidden: false,
+        expireAfterSeconds: 5,
+        v: 2,
+        collation: { locale: 'simple' },
+      },
+    ],
+    ignoreUnknownIndexOptions: false,
+  },
+  listIndexes: { cursor: { batchSize: 1 } },
+  dropIndexes: { index: 'none' },
+  collMod: { index: { name: 'a_1', hidden: false, expireAfterSeconds: 7 } },
+  create: {
+    capped: true,
+    size: 5000,
+    max: 5,
+    collation: { locale: 'simple' },
+    idIndex: { key: { _id: 1 }, name: '_id_' },
+    autoIndexId: true,
+  },
+  collStats: { scale: 1 },
+  dbStats: { scale: 1 },
+  listCollections: { filter: {}, nameOnly: true, cursor: { batchSize: 1 } },
+  listDatabases: { filter: {}, nameOnly: true },
+  renameCollection: { to: 'test.fuzz2', dropTarget: false },
+  getMore: { collection: 'fuzz', batchSize: 1 },
+  killCursors: { cursors: [Long.fromNumber(1)] },
+  endSessions: {},
+  refreshSessions: {},
+  explain: { verbosity: 'executionStats' },
+  drop: {},
+};
+const FIRST: Readonly<Record<string, unknown>> = {
+  bulkWrite: 1,
+  dbStats: 1,
+  listCollections: 1,
+  listDatabases: 1,
+  getMore: Long.fromNumber(1),
+  endSessions: [],
+  refreshSessions: [],
+  explain: { find: 'fuzz', filter: { a: 1 } },
+  renameCollection: 'test.fuzz',
+  create: 'fuzz3',
+};
+const COMMON_FIELDS = {
+  comment: 1,
+  maxTimeMS: 5000,
+  readConcern: { level: 'local' },
+  writeConcern: { w: 1 },
+  apiVersion: '1',
+};
+const OTHERS: readonly unknown[] = [
+  null,
+  true,
+  -1,
+  0,
+  1.5,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Long.MAX_VALUE,
+  Long.MIN_VALUE,
+  '',
+  'x',
+  '$',
+  '\0',
+  {},
+  { $x: 1 },
+  { a: { $x: 1 } },
+  { '': 1 },
+  [],
+  [null],
+  [[]],
+  [{}],
+  [{ '': 1 }],
+  new Date(Number.NaN),
+  /x/,
+  new UUID(),
+  new Decimal128('NaN'),
+  new MinKey(),
+  new Timestamp(0n),
+  new Code('x'),
+  Buffer.alloc(0),
+];
+
+/** Every way to put another value in place of one field, or of one field of a document below. */
+function* spoiled(document: Document): Generator<Document> {
+  for (const [name, value] of Object.entries(document)) {
+    for (const other of OTHERS) yield { ...document, [name]: other };
+    const below = Array.isArray(value) ? (value as unknown[])[0] : value;
+    if (typeof below !== 'object' || below === null || Object.getPrototypeOf(below) !== Object.prototype) continue;
+    for (const other of spoiled(below as Document))
+      yield { ...document, [name]: Array.isArray(value) ? [other] : other };
+  }
+}
+
+t.test('whatever value a field has: an answer or an error of MongoDB, never a defect', async (t) => {
+  const test = client.db('test');
+  let errors = 0;
+  let answers = 0;
+  for (const [name, rest] of Object.entries(WHOLE)) {
+    const on = ['bulkWrite', 'listDatabases', 'renameCollection'].includes(name) ? admin : test;
+    for (const command of spoiled({
+      [name]: FIRST[name] ?? 'fuzz',
+      ...rest,
+      ...(name === 'getMore' ? {} : COMMON_FIELDS),
+    })) {
+      let code = 0;
+      try {
+        await on.command(command, { ignoreUndefined: true });
+      } catch (error) {
+        if (!(error instanceof MongoServerError)) continue; // the driver's own refusal
+        code = Number(error.code);
+      }
+      if (code === 1 || defects.length > 0) t.strictSame(defects.splice(0), [], JSON.stringify(command));
+      if (code === 0) answers++;
+      else errors++;
+    }
+  }
+  t.comment(`${answers} answers, ${errors} errors`);
+  t.ok(answers > 500 && errors > 1000);
+  t.equal((await admin.command({ ping: 1 })).ok, 1);
 });

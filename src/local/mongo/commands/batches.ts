@@ -1,4 +1,4 @@
-import { elements, field, type RawValue, Type } from '../bson/raw-value.js';
+import { eachField, elements, type RawValue, Type } from '../bson/raw-value.js';
 import { integerOf, stringOf } from '../bson/values.js';
 import { arrayOf } from '../bson/writer.js';
 import { badValue, StoreError, typeMismatch } from '../errors.js';
@@ -31,12 +31,15 @@ export interface Opening {
 
 /** `cursor.batchSize` of a command. Throws BadValue on a negative one, 40415 on another option of a cursor. */
 export function batchSizeOf(command: Command): number | undefined {
-  const options = documentField(command.fields.get('cursor'), 'cursor');
-  const size = field(options, 'batchSize');
-  if (size === undefined) return undefined;
-  const number = integerOf(size, 'cursor.batchSize');
-  if (number < 0) throw badValue(`BSON field 'cursor.batchSize' value must be >= 0, actual value '${number}'`);
-  return number;
+  let size: number | undefined;
+  eachField(documentField(command.fields.get('cursor'), 'cursor'), (name, value) => {
+    if (name !== 'batchSize')
+      throw new StoreError(40415, 'Location40415', `BSON field 'cursor.${name}' is an unknown field.`);
+    size = integerOf(value, 'cursor.batchSize');
+    if (size < 0) throw badValue(`BSON field 'cursor.batchSize' value must be >= 0, actual value '${size}'`);
+    return false;
+  });
+  return size;
 }
 
 /** Answers with the first batch of a source and keeps the rest as a cursor of the command's session. */

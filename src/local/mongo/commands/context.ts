@@ -1,6 +1,6 @@
 import { bytesOf, eachField, elements, field, fields, type RawValue, Type } from '../bson/raw-value.js';
-import { integerOf, stringOf } from '../bson/values.js';
-import { badValue, notImplemented, StoreError, typeMismatch } from '../errors.js';
+import { flagOf, integerOf, stringOf } from '../bson/values.js';
+import { badValue, failedToParse, notImplemented, StoreError, typeMismatch } from '../errors.js';
 import type { Catalog, Collection } from '../storage/catalog.js';
 import type { Engine } from '../storage/engine.js';
 import type { Records } from '../storage/records.js';
@@ -40,6 +40,10 @@ const COMMON = new Set(
   ).split(' '),
 );
 
+/** Options that change nothing here, but must be what they say. */
+const FLAGS = ['allowDiskUse', 'bypassDocumentValidation', 'allowPartialResults', 'oplogReplay'];
+const MAX_INT32 = 0x7fffffff;
+
 /** Refuses fields that a command does not know, and transactions. Throws 40415 naming the field, NotImplemented for what MongoDB knows but this store does not. */
 export function checkFields(command: Command, known: readonly string[], refused: readonly string[] = []): void {
   for (const name of command.fields.keys()) {
@@ -54,26 +58,38 @@ export function checkFields(command: Command, known: readonly string[], refused:
   const api = command.fields.get('apiVersion');
   if (api !== undefined && stringOf(api, 'apiVersion') !== '1')
     throw new StoreError(322, 'APIVersionError', `API version must be "1"`);
-  checkWriteConcern(command.fields.get('writeConcern'));
-  const concern = command.fields.get('readConcern');
-  if (concern?.type === Type.object) {
-    eachField(concern, (name, value) => {
-      if (name !== 'level') throw notImplemented(`'${name}' of a read concern`);
-      const level = stringOf(value, 'readConcern.level');
-      if (!['local', 'available', 'majority', 'linearizable'].includes(level))
-        throw notImplemented(`the read concern '${level}'`);
-      return false;
-    });
-  }
+  for (const name of FLAGS) flagOf(command.fields.get(name), name);
+  const limit = countOption(command, 'maxTimeMS') ?? 0;
+  if (limit > MAX_INT32) throw badValue(`${limit} value for maxTimeMS is out of range [0, ${MAX_INT32}]`);
+  checkWriteConcern(concernOf(command, 'writeConcern'));
+  eachField(concernOf(command, 'readConcern'), (name, value) => {
+    if (name !== 'level') throw notImplemented(`'${name}' of a read concern`);
+    const level = stringOf(value, 'readConcern.level');
+    if (!['local', 'available', 'majority', 'linearizable'].includes(level))
+      throw notImplemented(`the read concern '${level}'`);
+    return false;
+  });
+}
+
+function concernOf(command: Command, name: string): RawValue {
+  const value = command.fields.get(name);
+  if (value !== undefined && value.type !== Type.object) throw typeMismatch(`field '${name}' must be an object`);
+  return value ?? EMPTY_DOCUMENT;
 }
 
 /** Every write is acknowledged when flushed, by the one host there is: `w` is a number up to 1 or 'majority'. */
-function checkWriteConcern(concern: RawValue | undefined): void {
-  const w = concern?.type === Type.object ? field(concern, 'w') : undefined;
-  if (w === undefined) return;
-  if (w.type === Type.string ? stringOf(w, 'w') !== 'majority' : integerOf(w, 'writeConcern.w') > 1) {
-    throw badValue("cannot use 'w' > 1 when a host is not replicated");
-  }
+function checkWriteConcern(concern: RawValue): void {
+  eachField(concern, (name, value) => {
+    if (!['w', 'j', 'fsync', 'wtimeout', 'provenance'].includes(name))
+      throw new StoreError(40415, 'Location40415', `BSON field 'writeConcern.${name}' is an unknown field.`);
+    if (name !== 'w') return false;
+    const hosts = value.type === Type.string ? undefined : integerOf(value, 'writeConcern.w');
+    if (hosts === undefined ? stringOf(value, 'w') !== 'majority' : hosts > 1)
+      throw badValue("cannot use 'w' > 1 when a host is not replicated");
+    if (hosts !== undefined && hosts < 0)
+      throw failedToParse('w has to be a non-negative number and not greater than 50');
+    return false;
+  });
 }
 
 /** Refuses a collation other than the simple one (comparing by bytes). */
@@ -200,7 +216,10 @@ export function naturalOrder(source: RawValue | undefined): 1 | -1 | undefined {
 
 /** A hint as the planner takes it: an index's name, given as such or by its keys, `$natural` or `$natural:-1`. Throws BadValue when no index has those keys. */
 export function hintOf(value: RawValue | undefined, collection: Collection | undefined): string | undefined {
-  if (value === undefined || collection === undefined) return undefined;
+  if (value === undefined) return undefined;
+  if (value.type !== Type.string && value.type !== Type.object)
+    throw failedToParse('Hint must be a string or an object');
+  if (collection === undefined) return undefined;
   if (value.type === Type.string) return stringOf(value, 'hint');
   const natural = naturalOrder(value);
   if (natural !== undefined) return natural === 1 ? '$natural' : '$natural:-1';

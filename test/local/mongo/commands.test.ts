@@ -510,6 +510,45 @@ t.test('renameCollection', async (t) => {
   t.strictSame(await moved.find({}, { projection: { _id: 0 } }).toArray(), [{ b: 1 }]);
 });
 
+t.test('what was renamed or changed is so after a restart', async (t) => {
+  const dataDir = t.testdir();
+  const first = await startEmbeddedStore({ dataDir });
+  const before = await new MongoClient(first.uri).connect();
+  const old = before.db().collection('old');
+  await old.insertMany([{ a: 1 }, { a: 2 }]);
+  await old.createIndexes([{ key: { a: 1 }, unique: true }, { key: { at: 1 } }]);
+  await old.rename('new');
+  await before.db().command({ collMod: 'new', index: { name: 'at_1', expireAfterSeconds: 9, hidden: true } });
+  await before.db().collection('new').insertOne({ a: 3 });
+  await before.close();
+  await first.stop();
+  const second = await startEmbeddedStore({ dataDir });
+  const after = await new MongoClient(second.uri).connect();
+  t.teardown(async () => {
+    await after.close();
+    await second.stop();
+  });
+  const found = after.db().collection('new');
+  t.strictSame(
+    await after
+      .db()
+      .listCollections({}, { nameOnly: true })
+      .map(({ name }) => name)
+      .toArray(),
+    ['new'],
+  );
+  t.strictSame(
+    await found
+      .find()
+      .map(({ a }) => a as number)
+      .toArray(),
+    [1, 2, 3],
+  );
+  t.equal(await found.countDocuments(), 3);
+  t.equal(await codeOf(found.insertOne({ a: 3 })), 11000);
+  t.match((await found.indexes())[2], { name: 'at_1', expireAfterSeconds: 9, hidden: true });
+});
+
 t.test('statistics and lists', async (t) => {
   const own = client.db('numbers');
   await own.collection('a').insertMany([{ x: 1 }, { x: 2 }]);

@@ -1,0 +1,385 @@
+import { Decimal128, Double, Int32, Long } from 'bson';
+import { COLLECTION, evaluated, type ManualCase, pipeline, plain } from './case.js';
+
+const long = (text: string): Long => Long.fromString(text);
+const decimal = (text: string): Decimal128 => Decimal128.fromString(text);
+const DAY = new Date('2024-02-29T12:30:15.250Z');
+// A property of this very name would make an object look like a promise.
+const THEN = 'then';
+const SALES = [
+  { item: 'abc', price: 10, quantity: 2 },
+  { item: 'jkl', price: 20, quantity: 1 },
+  { item: 'xyz', price: 5, quantity: 10 },
+  { item: 'abc', price: 10, quantity: 10 },
+];
+
+const STAGES: ManualCase[] = [
+  pipeline(
+    'reference/operator/aggregation/group',
+    'sums',
+    SALES,
+    [{ $group: { _id: '$item', total: { $sum: { $multiply: ['$price', '$quantity'] } } } }],
+    [
+      { _id: 'abc', total: 120 },
+      { _id: 'jkl', total: 20 },
+      { _id: 'xyz', total: 50 },
+    ],
+  ),
+  pipeline(
+    'reference/operator/aggregation/group',
+    'all in one group',
+    SALES,
+    [
+      {
+        $group: {
+          _id: null,
+          n: { $sum: 1 },
+          average: { $avg: '$price' },
+          least: { $min: '$quantity' },
+          most: { $max: '$quantity' },
+        },
+      },
+    ],
+    [{ _id: null, n: 4, average: 11.25, least: 1, most: 10 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/group',
+    'numbers of all kinds in one group',
+    [{ v: new Int32(1) }, { v: new Double(1) }, { v: long('1') }],
+    [{ $group: { _id: '$v', n: { $sum: 1 } } }, { $project: { _id: 0 } }],
+    [{ n: 3 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/group',
+    'null and missing are one group',
+    [{ v: null }, {}, { v: 1 }],
+    [{ $group: { _id: '$v', n: { $sum: 1 } } }],
+    [
+      { _id: null, n: 2 },
+      { _id: 1, n: 1 },
+    ],
+  ),
+  pipeline(
+    'reference/operator/aggregation/sum',
+    'what is no number is left out',
+    [{ v: 1 }, { v: 'x' }, { v: 2.5 }, {}],
+    [{ $group: { _id: null, s: { $sum: '$v' } } }],
+    [{ _id: null, s: 3.5 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/first',
+    'the first and the last in the order',
+    [{ v: 3 }, { v: 1 }, { v: 2 }],
+    [{ $sort: { v: 1 } }, { $group: { _id: null, f: { $first: '$v' }, l: { $last: '$v' } } }],
+    [{ _id: null, f: 1, l: 3 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/count',
+    'a count',
+    SALES,
+    [{ $match: { price: 10 } }, { $count: 'n' }],
+    [{ n: 2 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/count',
+    'of nothing: no document',
+    SALES,
+    [{ $match: { price: 99 } }, { $count: 'n' }],
+    [],
+  ),
+  pipeline(
+    'reference/operator/aggregation/project',
+    'computed fields',
+    SALES.slice(0, 1),
+    [{ $project: { _id: 0, item: 1, total: { $multiply: ['$price', '$quantity'] } } }],
+    [{ item: 'abc', total: 20 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/project',
+    'fields left out',
+    [{ a: 1, b: { c: 1, d: 2 } }],
+    [{ $project: { 'b.c': 0 } }],
+    [{ _id: 1, a: 1, b: { d: 2 } }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/addFields',
+    'a new field, an old one replaced',
+    [{ a: 1 }],
+    [{ $addFields: { b: { $add: ['$a', 1] }, a: 'x' } }],
+    [{ _id: 1, a: 'x', b: 2 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/addFields',
+    'a field of an embedded document',
+    [{ a: { b: 1 } }],
+    [{ $addFields: { 'a.c': 2 } }],
+    [{ _id: 1, a: { b: 1, c: 2 } }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/set',
+    'in each document of an array',
+    [{ a: [{ b: 1 }, { b: 2 }] }],
+    [{ $set: { 'a.c': 0 } }],
+    [
+      {
+        _id: 1,
+        a: [
+          { b: 1, c: 0 },
+          { b: 2, c: 0 },
+        ],
+      },
+    ],
+  ),
+  pipeline(
+    'reference/operator/aggregation/unset',
+    'fields by dots',
+    [{ a: { b: 1, c: 2 }, d: 1 }],
+    [{ $unset: ['a.b', 'd'] }],
+    [{ _id: 1, a: { c: 2 } }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/replaceRoot',
+    'an embedded document',
+    [{ a: { b: 1 } }],
+    [{ $replaceRoot: { newRoot: '$a' } }],
+    [{ b: 1 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/replaceWith',
+    'merged documents',
+    [{ a: { b: 1 } }],
+    [{ $replaceWith: { $mergeObjects: [{ _id: '$_id', b: 0, c: 0 }, '$a'] } }],
+    [{ _id: 1, b: 1, c: 0 }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/unwind',
+    'a document an element',
+    [{ s: ['S', 'M'] }, { s: [] }, {}, { s: 'L' }],
+    [{ $unwind: '$s' }],
+    [
+      { _id: 1, s: 'S' },
+      { _id: 1, s: 'M' },
+      { _id: 4, s: 'L' },
+    ],
+  ),
+  pipeline(
+    'reference/operator/aggregation/unwind',
+    'preserveNullAndEmptyArrays',
+    [{ s: ['S'] }, { s: [] }, {}, { s: null }],
+    [{ $unwind: { path: '$s', preserveNullAndEmptyArrays: true } }],
+    [{ _id: 1, s: 'S' }, { _id: 2 }, { _id: 3 }, { _id: 4, s: null }],
+  ),
+  pipeline(
+    'reference/operator/aggregation/unwind',
+    'includeArrayIndex',
+    [{ s: ['S', 'M'] }],
+    [{ $unwind: { path: '$s', includeArrayIndex: 'i' } }],
+    [
+      { _id: 1, s: 'S', i: long('0') },
+      { _id: 1, s: 'M', i: long('1') },
+    ],
+  ),
+  plain(
+    'expression',
+    'reference/operator/aggregation/limit',
+    'sort, skip and limit',
+    SALES,
+    {
+      aggregate: COLLECTION,
+      pipeline: [{ $sort: { price: 1, _id: 1 } }, { $skip: 1 }, { $limit: 2 }, { $project: { price: 1 } }],
+      cursor: {},
+    },
+    {
+      documents: [
+        { _id: 1, price: 10 },
+        { _id: 4, price: 10 },
+      ],
+    },
+  ),
+  pipeline(
+    'reference/operator/aggregation/match',
+    'after another stage',
+    SALES,
+    [{ $project: { t: { $multiply: ['$price', '$quantity'] } } }, { $match: { t: { $gte: 50 } } }],
+    [
+      { _id: 3, t: 50 },
+      { _id: 4, t: 100 },
+    ],
+  ),
+  plain(
+    'expression',
+    'reference/command/distinct',
+    'elements of arrays one by one, each value once',
+    [{ v: [1, 2] }, { v: 2 }, { v: long('1') }, {}],
+    { distinct: COLLECTION, key: 'v' },
+    { reply: { values: [1, 2] } },
+  ),
+  plain(
+    'expression',
+    'reference/command/count',
+    'with a query, skip and limit',
+    SALES,
+    { count: COLLECTION, query: { price: { $gte: 10 } }, skip: 1, limit: 5 },
+    { reply: { n: 2 } },
+  ),
+];
+
+const EXPRESSIONS: ManualCase[] = [
+  evaluated('add', 'the widest type', { $add: [1, 0.5, long('2')] }, { v: 3.5 }),
+  evaluated('add', 'with null it is null', { $add: [1, null] }, { v: null }),
+  evaluated('add', 'a date and milliseconds', { $add: [new Date(1000), 500] }, { v: new Date(1500) }),
+  evaluated(
+    'subtract',
+    'two dates give milliseconds',
+    { $subtract: [new Date(1500), new Date(1000)] },
+    { v: long('500') },
+  ),
+  evaluated('multiply', 'decimals', { $multiply: [decimal('1.5'), 2] }, { v: decimal('3.0') }),
+  evaluated('divide', 'always a double', { $divide: [4, 2] }, { v: new Double(2) }),
+  evaluated('mod', 'the sign of the dividend', { $mod: [-5, 3] }, { v: -2 }),
+  evaluated('abs', 'a negative number', { $abs: -5 }, { v: 5 }),
+  evaluated('ceil', 'up', { $ceil: 7.2 }, { v: new Double(8) }),
+  evaluated('floor', 'down', { $floor: -2.3 }, { v: new Double(-3) }),
+  evaluated('round', 'to the even one of two as near', { $round: [{ $literal: 2.5 }] }, { v: new Double(2) }),
+  evaluated('round', 'to a place', { $round: [19.256, 2] }, { v: 19.26 }),
+  evaluated('trunc', 'cut', { $trunc: [-7.85, 1] }, { v: -7.8 }),
+  evaluated(
+    'cmp',
+    'less, equal, greater by BSON order',
+    [{ $cmp: [1, 'a'] }, { $cmp: [2, long('2')] }, { $cmp: [[], {}] }],
+    { v: [-1, 0, 1] },
+  ),
+  evaluated('eq', 'numbers by value', { $eq: [1, decimal('1.0')] }, { v: true }),
+  evaluated('gt', 'a missing value is less than any', { $gt: ['$nothing', new Double(-5)] }, { v: false }),
+  evaluated('and', 'of nothing it is true', { $and: [] }, { v: true }),
+  evaluated('and', '0, null and missing are false', { $or: [0, null, '$nothing', false] }, { v: false }),
+  evaluated('not', 'an empty array is true', { $not: [[]] }, { v: false }),
+  evaluated('cond', 'a list of three', { $cond: [{ $gte: ['$q', 250] }, 30, 20] }, { v: 30 }, { q: 300 }),
+  evaluated(
+    'ifNull',
+    'the first that is neither null nor missing',
+    { $ifNull: ['$x', '$y', 'z'] },
+    { v: 'z' },
+    { y: null },
+  ),
+  evaluated(
+    'switch',
+    'a default',
+    { $switch: { branches: [{ case: { $eq: ['$a', 1] }, [THEN]: 'one' }], default: 'other' } },
+    { v: 'other' },
+    { a: 2 },
+  ),
+  evaluated('literal', 'no field path', { $literal: '$1' }, { v: '$1' }),
+  evaluated('concat', 'texts', { $concat: ['a', '-', '$b'] }, { v: 'a-x' }, { b: 'x' }),
+  evaluated('concat', 'with null it is null', { $concat: ['a', '$nothing'] }, { v: null }),
+  evaluated('toUpper', 'upper case', { $toUpper: 'ab1' }, { v: 'AB1' }),
+  evaluated('toLower', 'null is an empty text', { $toLower: null }, { v: '' }),
+  evaluated('substrCP', 'by code points', { $substrCP: ['héllo', 1, 3] }, { v: 'éll' }),
+  evaluated('strLenBytes', 'bytes of UTF-8', { $strLenBytes: 'é' }, { v: 2 }),
+  evaluated('strLenCP', 'code points', { $strLenCP: '😀a' }, { v: 2 }),
+  evaluated('split', 'at each', { $split: ['June-15-2013', '-'] }, { v: ['June', '15', '2013'] }),
+  evaluated('indexOfCP', 'not found', { $indexOfCP: ['abc', 'x'] }, { v: -1 }),
+  evaluated('trim', 'white space', { $trim: { input: '  a b ' } }, { v: 'a b' }),
+  evaluated('arrayElemAt', 'from the end', { $arrayElemAt: [[1, 2, 3], -1] }, { v: 3 }),
+  evaluated('arrayElemAt', 'beyond the end: missing', { $arrayElemAt: [[1], 5] }, {}),
+  evaluated('concatArrays', 'one after another', { $concatArrays: [[1], [2, [3]]] }, { v: [1, 2, [3]] }),
+  evaluated(
+    'filter',
+    'elements that fulfil a condition',
+    { $filter: { input: '$a', as: 'n', cond: { $gt: ['$$n', 2] } } },
+    { v: [3, 4] },
+    { a: [1, 3, 4] },
+  ),
+  evaluated(
+    'map',
+    'each element',
+    { $map: { input: '$a', as: 'n', in: { $add: ['$$n', 2] } } },
+    { v: [3, 4] },
+    { a: [1, 2] },
+  ),
+  evaluated(
+    'reduce',
+    'to one value',
+    { $reduce: { input: [1, 2, 3], initialValue: 0, in: { $add: ['$$value', '$$this'] } } },
+    { v: 6 },
+  ),
+  evaluated('in', 'an element', { $in: [2, [1, 2]] }, { v: true }),
+  evaluated('isArray', 'an array and none', [{ $isArray: [['x']] }, { $isArray: 'x' }], { v: [true, false] }),
+  evaluated('range', 'with a step', { $range: [0, 10, 4] }, { v: [0, 4, 8] }),
+  evaluated('reverseArray', 'backwards', { $reverseArray: [[1, 2, 3]] }, { v: [3, 2, 1] }),
+  evaluated('size', 'elements', { $size: '$a' }, { v: 2 }, { a: [1, [2, 3]] }),
+  evaluated('slice', 'from the end', { $slice: [[1, 2, 3], -2] }, { v: [2, 3] }),
+  evaluated(
+    'setIsSubset',
+    'without regard to order',
+    {
+      $setIsSubset: [
+        [2, 1],
+        [1, 2, 3],
+      ],
+    },
+    { v: true },
+  ),
+  evaluated('mergeObjects', 'later ones win', { $mergeObjects: [{ a: 1, b: 1 }, { b: 2 }] }, { v: { a: 1, b: 2 } }),
+  evaluated('objectToArray', 'keys and values', { $objectToArray: '$d' }, { v: [{ k: 'x', v: 1 }] }, { d: { x: 1 } }),
+  evaluated(
+    'arrayToObject',
+    'pairs',
+    {
+      $arrayToObject: [
+        [
+          ['a', 1],
+          ['b', 2],
+        ],
+      ],
+    },
+    { v: { a: 1, b: 2 } },
+  ),
+  evaluated(
+    'let',
+    'variables',
+    { $let: { vars: { t: { $add: ['$p', 1] } }, in: { $multiply: ['$$t', 2] } } },
+    { v: 12 },
+    { p: 5 },
+  ),
+  evaluated(
+    'type',
+    'names of types',
+    [{ $type: '$a' }, { $type: '$nothing' }, { $type: 1.5 }],
+    { v: ['string', 'missing', 'double'] },
+    { a: 'x' },
+  ),
+  evaluated('toInt', 'a text', { $toInt: '5' }, { v: 5 }),
+  evaluated('toString', 'a number', { $toString: 2.5 }, { v: '2.5' }),
+  evaluated('convert', 'onError', { $convert: { input: 'x', to: 'int', onError: -1 } }, { v: -1 }),
+  evaluated(
+    'year',
+    'parts of a date',
+    [{ $year: '$d' }, { $month: '$d' }, { $dayOfMonth: '$d' }, { $hour: '$d' }, { $dayOfWeek: '$d' }],
+    { v: [2024, 2, 29, 12, 5] },
+    { d: DAY },
+  ),
+  evaluated(
+    'dateToString',
+    'a format',
+    { $dateToString: { format: '%Y-%m-%d %H:%M', date: '$d' } },
+    { v: '2024-02-29 12:30' },
+    { d: DAY },
+  ),
+  evaluated(
+    'dateAdd',
+    'a month after the end of a longer one',
+    { $dateAdd: { startDate: new Date('2024-01-31T00:00:00Z'), unit: 'month', amount: 1 } },
+    { v: new Date('2024-02-29T00:00:00Z') },
+  ),
+  evaluated(
+    'core/field-paths',
+    'through documents and arrays',
+    ['$a.b', '$l.b'],
+    { v: [1, [1, 2]] },
+    { a: { b: 1 }, l: [{ b: 1 }, { c: 0 }, { b: 2 }] },
+  ),
+];
+
+/** Stages, expressions and what counts documents. */
+export const AGGREGATION_CASES: readonly ManualCase[] = [...STAGES, ...EXPRESSIONS];

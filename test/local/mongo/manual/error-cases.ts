@@ -1,0 +1,190 @@
+import { type Document, Long } from 'bson';
+import { COLLECTION, type ManualCase, refused } from './case.js';
+
+const find = (filter: Document, more: Document = {}): Document => ({ find: COLLECTION, filter, ...more });
+const update = (u: unknown, more: Document = {}): Document => ({
+  update: COLLECTION,
+  updates: [{ q: {}, u, ...more }],
+});
+const create = (...indexes: Document[]): Document => ({ createIndexes: COLLECTION, indexes });
+const aggregate = (...pipeline: unknown[]): Document => ({ aggregate: COLLECTION, pipeline, cursor: {} });
+const ONE = { documents: [{ a: 1 }] };
+const INDEXED = { documents: [{ a: 1 }], indexes: [{ key: { a: 1 }, name: 'a_1' }] };
+
+/** What is refused, and by which code (page "Error Codes" and the page of what is asked for). */
+export const ERROR_CASES: readonly ManualCase[] = [
+  refused('reference/error-codes', '2 BadValue: an unknown operator', find({ a: { $foo: 1 } }), 2),
+  refused('reference/error-codes', '2 BadValue: an unknown operator at the top', find({ $foo: 1 }), 2),
+  refused('reference/operator/query/and', '2: $and needs an array', find({ $and: { a: 1 } }), 2),
+  refused('reference/operator/query/or', '2: $or needs one expression at least', find({ $or: [] }), 2),
+  refused('reference/operator/query/in', '2: $in needs an array', find({ a: { $in: 1 } }), 2),
+  refused('reference/operator/query/size', '2: $size needs a number of 0 or more', find({ a: { $size: -1 } }), 2),
+  refused('reference/operator/query/mod', '2: a divisor of 0', find({ a: { $mod: [0, 1] } }), 2),
+  refused('reference/operator/query/mod', '2: not enough elements', find({ a: { $mod: [4] } }), 2),
+  refused('reference/operator/query/elemMatch', '2: $elemMatch needs a document', find({ a: { $elemMatch: 1 } }), 2),
+  refused('reference/operator/query/type', '2: an unknown type', find({ a: { $type: 'nonsense' } }), 2),
+  refused('reference/operator/query/regex', '51091: a pattern that is none', find({ a: { $regex: 'a(' } }), 51091),
+  refused('reference/operator/query/expr', '168: an unknown expression', find({ $expr: { $foo: 1 } }), 168),
+  refused('reference/error-codes', '9 FailedToParse: an unknown update operator', update({ $foo: { a: 1 } }), 9, ONE),
+  refused('reference/operator/update', '9: operators hold documents', update({ $set: 1 }), 9, ONE),
+  refused(
+    'reference/operator/update/positional-filtered',
+    '9: an array filter that is not used',
+    update({ $set: { a: 1 } }, { arrayFilters: [{ x: 1 }] }),
+    9,
+    ONE,
+  ),
+  refused(
+    'reference/operator/update/positional-filtered',
+    '2: an identifier without its filter',
+    update({ $set: { 'a.$[x]': 1 } }),
+    2,
+    { documents: [{ a: [1] }] },
+  ),
+  refused(
+    'reference/operator/update/inc',
+    '14 TypeMismatch: an operand that is no number',
+    update({ $inc: { a: 'x' } }),
+    14,
+    ONE,
+  ),
+  refused('reference/operator/update/inc', '14: a value that is no number', update({ $inc: { a: 1 } }), 14, {
+    documents: [{ a: 'x' }],
+  }),
+  refused('reference/operator/update/push', '2: $push to what is no array', update({ $push: { a: 1 } }), 2, ONE),
+  refused('reference/operator/update/pop', '14: $pop of what is no array', update({ $pop: { a: 1 } }), 14, ONE),
+  refused(
+    'reference/operator/update/set',
+    '28 PathNotViable: a field of a number',
+    update({ $set: { 'a.b': 1 } }),
+    28,
+    ONE,
+  ),
+  refused('reference/operator/update/set', '28: a name in an array', update({ $set: { 'a.b': 1 } }), 28, {
+    documents: [{ a: [1] }],
+  }),
+  refused(
+    'reference/operator/update',
+    '40 ConflictingUpdateOperators: one path twice',
+    update({ $set: { a: 1 }, $inc: { a: 1 } }),
+    40,
+    ONE,
+  ),
+  refused('reference/operator/update', '40: a path and one below it', update({ $set: { a: {}, 'a.b': 1 } }), 40, ONE),
+  refused('reference/operator/update', '66 ImmutableField: _id', update({ $set: { _id: 9 } }), 66, ONE),
+  refused(
+    'reference/method/db.collection.replaceOne',
+    '66: a replacement with another _id',
+    { update: COLLECTION, updates: [{ q: { a: 1 }, u: { _id: 9, a: 2 } }] },
+    66,
+    ONE,
+  ),
+  refused('reference/operator/update/rename', '2: a field to itself', update({ $rename: { a: 'a' } }), 2, ONE),
+  refused(
+    'reference/operator/update/positional',
+    '2: a positional operator without a match',
+    update({ $set: { 'a.$': 1 } }),
+    2,
+    { documents: [{ a: [1] }] },
+  ),
+  refused('reference/error-codes', '59 CommandNotFound', { noSuchCommand: 1 }, 59),
+  refused('reference/command/listIndexes', '26 NamespaceNotFound', { listIndexes: 'nothingHere' }, 26),
+  refused(
+    'reference/command/dropIndexes',
+    '27 IndexNotFound',
+    { dropIndexes: COLLECTION, index: 'nothing_1' },
+    27,
+    INDEXED,
+  ),
+  refused(
+    'reference/command/dropIndexes',
+    '72 InvalidOptions: the index of _id',
+    { dropIndexes: COLLECTION, index: '_id_' },
+    72,
+    INDEXED,
+  ),
+  refused(
+    'reference/command/createIndexes',
+    '85 IndexOptionsConflict: the same keys by another name',
+    create({ key: { a: 1 }, name: 'other' }),
+    85,
+    INDEXED,
+  ),
+  refused(
+    'reference/command/createIndexes',
+    '86 IndexKeySpecsConflict: the same name for other keys',
+    create({ key: { b: 1 }, name: 'a_1' }),
+    86,
+    INDEXED,
+  ),
+  refused('reference/command/createIndexes', '67 CannotCreateIndex: no keys', create({ key: {}, name: 'x' }), 67, ONE),
+  refused(
+    'core/index-ttl',
+    '67: a TTL index of two fields',
+    create({ key: { a: 1, b: 1 }, name: 'x', expireAfterSeconds: 5 }),
+    67,
+    ONE,
+  ),
+  refused(
+    'reference/command/createIndexes',
+    '197 InvalidIndexSpecificationOption',
+    create({ key: { b: 1 }, name: 'x', nonsense: 1 }),
+    197,
+    ONE,
+  ),
+  refused('core/document', '53 InvalidIdField: an array as _id', { insert: COLLECTION, documents: [{ _id: [1] }] }, 53),
+  refused(
+    'core/dot-dollar-considerations',
+    '52 DollarPrefixedFieldName: below _id',
+    { insert: COLLECTION, documents: [{ _id: { $a: 1 } }] },
+    52,
+  ),
+  refused(
+    'reference/limits',
+    '10334 BSONObjectTooLarge',
+    { insert: COLLECTION, documents: [{ _id: 1, a: 'x'.repeat(16 * 1024 * 1024) }] },
+    10334,
+  ),
+  refused('reference/command/create', '48 NamespaceExists', { create: COLLECTION, capped: true, size: 4096 }, 48, ONE),
+  refused('reference/command/find', '40415: an unknown field', { find: COLLECTION, nonsense: 1 }, 40415),
+  refused('reference/limits', '73 InvalidNamespace', { find: '' }, 73),
+  refused(
+    'reference/command/getMore',
+    '43 CursorNotFound',
+    { getMore: Long.fromString('5'), collection: COLLECTION },
+    43,
+  ),
+  refused(
+    'tutorial/project-fields-from-query-results',
+    '31254: a projection of both kinds',
+    find({}, { projection: { a: 1, b: 0 } }),
+    31254,
+  ),
+  refused(
+    'reference/operator/aggregation/project',
+    '31249: paths that meet',
+    find({}, { projection: { a: 1, 'a.b': 1 } }),
+    31249,
+  ),
+  refused('reference/operator/aggregation-pipeline', '40324: an unknown stage', aggregate({ $foo: 1 }), 40324),
+  refused(
+    'reference/operator/aggregation-pipeline',
+    '40323: a stage of two fields',
+    aggregate({ $match: {}, $limit: 1 }),
+    40323,
+  ),
+  refused(
+    'reference/operator/aggregation/group',
+    '15955: a group without _id',
+    aggregate({ $group: { n: { $sum: 1 } } }),
+    15955,
+  ),
+  refused(
+    'reference/operator/aggregation/divide',
+    '2: division by zero',
+    aggregate({ $project: { x: { $divide: ['$a', 0] } } }),
+    2,
+    ONE,
+  ),
+  refused('reference/operator/aggregation/limit', '15958: a limit of 0', aggregate({ $limit: 0 }), 15958),
+];

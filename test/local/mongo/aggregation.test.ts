@@ -506,7 +506,7 @@ const REFUSALS: readonly (readonly [Document[], number])[] = [
   [[{ $out: 5 }], 16990],
   [[{ $merge: { into: 'x', nonsense: 1 } }], 40415],
   [[{ $documents: [{ a: 1 }] }], 40602],
-  [[{ $limit: 0 }], 2],
+  [[{ $limit: 0 }], 15958],
 ];
 
 t.test('what pipelines refuse, also of a collection that is not there', async (t) => {

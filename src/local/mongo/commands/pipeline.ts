@@ -1,7 +1,7 @@
 import { elements, fields, type RawValue, Type } from '../bson/raw-value.js';
 import { integerOf } from '../bson/values.js';
 import { arrayOf, documentOf } from '../bson/writer.js';
-import { badValue, failedToParse, typeMismatch } from '../errors.js';
+import { failedToParse, typeMismatch } from '../errors.js';
 import { located } from '../query/expression/operator.js';
 import type { Scope } from '../query/expression.js';
 import { compileFilter } from '../query/filter.js';
@@ -46,10 +46,15 @@ export function stagesOf(pipeline: RawValue | undefined): Stage[] {
   });
 }
 
-/** A whole number of at least `least` that a stage is given. Throws BadValue or TypeMismatch naming the stage. */
+/** A whole number of at least `least` that a $skip or a $limit is given. Throws 5107200 or 5107201 on a negative one, 15958 on a limit of 0, TypeMismatch naming the stage. */
 export function countOf({ name, operand }: Stage, least: number): number {
   const number = integerOf(operand, name);
-  if (number < least) throw badValue(`invalid argument to ${name} stage: ${number}`);
+  if (number < 0)
+    throw located(
+      name === '$skip' ? 5107200 : 5107201,
+      `invalid argument to ${name} stage: Expected a non-negative number in: ${number}`,
+    );
+  if (number < least) throw located(15958, 'the limit must be positive');
   return number;
 }
 

@@ -166,6 +166,8 @@ t.test('sums and products keep the types of the manual', (t) => {
   t.strictSame(type(new Int32(1), new Double(0.5), 'add'), [Type.double, '1.5']);
   t.strictSame(type(decimal('0.1'), new Double(0.2), 'add'), [Type.decimal, '0.300000000000000']);
   t.strictSame(type(decimal('1.5'), long('2'), 'multiply'), [Type.decimal, '3.0']);
+  t.strictSame(type(new Double(0), decimal('2.50'), 'add'), [Type.decimal, '2.50'], 'a zero has no digits of its own');
+  t.strictSame(type(decimal('-1'), new Int32(0), 'multiply'), [Type.decimal, '-0'], 'a zero keeps its sign');
   t.end();
 });
 
@@ -229,7 +231,12 @@ const MATCHES: [string, Document, Document[], Document[]][] = [
     [{ a: 1 }, { b: 1, c: 1 }],
     [{ b: 1 }, { a: 1, d: 1 }],
   ],
-  ['$mod', { a: { $mod: [4, 1] } }, [{ a: 5 }, { a: 5.9 }, { a: long('9') }], [{ a: 4 }, { a: 'x' }]],
+  [
+    '$mod',
+    { a: { $mod: [4, 1] } },
+    [{ a: 5 }, { a: 5.9 }, { a: long('9') }, { a: decimal('5.99') }, { a: decimal('1E+0') }],
+    [{ a: 4 }, { a: 'x' }, { a: decimal('NaN') }, { a: 1e300 }, { a: decimal('1E+6000') }, { a: decimal('1E-6000') }],
+  ],
   [
     '$regex and $options',
     { a: { $regex: '^ab', $options: 'i' } },

@@ -183,7 +183,8 @@ export function decimalSpecial(value: number): RawValue {
 export function asDecimal(value: RawValue): Exact | undefined {
   if (value.type !== Type.double) return exactOf(value);
   const number = toDouble(value);
-  // MongoDB turns a double into a decimal of 15 significant digits.
+  if (number === 0) return { coefficient: 0n, exponent: 0 };
+  // MongoDB turns any other double into a decimal of 15 significant digits.
   return Number.isFinite(number) ? parseDecimal(number.toPrecision(15)) : undefined;
 }
 

@@ -1,10 +1,12 @@
 import { compareValues, searchSorted, typeOrder } from '../bson/compare.js';
-import { isNumber, toDouble } from '../bson/numbers.js';
+import { digitsOf, exactOf, isNumber, toDouble } from '../bson/numbers.js';
 import { eachElement, elements, field, fields, type RawValue, Type, textOf } from '../bson/raw-value.js';
 import { integerOf } from '../bson/values.js';
-import { badValue, notImplemented } from '../errors.js';
+import { badValue } from '../errors.js';
 import { regexOf } from './regex.js';
 import { TYPE_NAMES } from './type-names.js';
+
+const INT64_DIGITS = 19;
 
 /** A test of one value that a path leads to; undefined is a missing one. */
 export type ValueTest = (value: RawValue | undefined) => boolean;
@@ -90,6 +92,18 @@ export function isType(operand: RawValue): ValueTest {
   return (value) => value !== undefined && wanted.has(value.type);
 }
 
+/** A number cut to a 64-bit integer; undefined for NaN, the infinities and what is too large. */
+function wholePart(value: RawValue): bigint | undefined {
+  const exact = exactOf(value);
+  if (exact === undefined) return undefined;
+  const { coefficient, exponent } = exact;
+  const size = digitsOf(coefficient) + exponent;
+  if (size <= 0 || coefficient === 0n) return 0n;
+  if (size > INT64_DIGITS) return undefined;
+  const whole = exponent < 0 ? coefficient / 10n ** BigInt(-exponent) : coefficient * 10n ** BigInt(exponent);
+  return BigInt.asIntN(64, whole) === whole ? whole : undefined;
+}
+
 /** $mod: [divisor, remainder], both cut to whole numbers. Throws BadValue on other shapes. */
 export function modulo(operand: RawValue): ValueTest {
   const list = operand.type === Type.array ? elements(operand) : [];
@@ -97,11 +111,8 @@ export function modulo(operand: RawValue): ValueTest {
   const [divisor, remainder] = list.map((one) => BigInt(integerOf(one, '$mod'))) as [bigint, bigint];
   if (divisor === 0n) throw badValue('divisor cannot be 0');
   return (value) => {
-    if (value === undefined || !isNumber(value.type)) return false;
-    if (value.type === Type.int64) return value.bytes.readBigInt64LE(value.start) % divisor === remainder;
-    if (value.type === Type.decimal) throw notImplemented('$mod on decimals');
-    const number = toDouble(value);
-    return Number.isFinite(number) && BigInt(Math.trunc(number)) % divisor === remainder;
+    const dividend = value === undefined || !isNumber(value.type) ? undefined : wholePart(value);
+    return dividend !== undefined && dividend % divisor === remainder;
   };
 }
 

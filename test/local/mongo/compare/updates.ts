@@ -114,6 +114,8 @@ function operatorUpdate(random: Dice): RandomUpdate {
       random.chance(0.9)
     )
       continue;
+    // A document of which a name is a number is shown with that name first, wherever it stands: its order could not be compared.
+    if (used.some((other) => other.split('.')[0] === path.split('.')[0] && /\.\d/.test(other + path))) continue;
     used.push(path);
     u[operator] = { ...u[operator], [path]: operandOf(random, operator) };
   }

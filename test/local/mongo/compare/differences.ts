@@ -121,6 +121,16 @@ function withoutDoubles(text: string): string {
 // The answer to a write that met no document.
 const NOTHING = /^\{"n":\{"\$numberInt":"0"\}|"lastErrorObject":\{"n":\{"\$numberInt":"0"\}/;
 
+/** Whether a stage before gives the first name of a path another value, of documents that hold arrays. */
+function madeAnew({ step, before }: Difference, path: string): boolean {
+  const stages: Document[] = step.command.pipeline ?? [];
+  const name = path.split('.')[0] as string;
+  const made = stages.some((stage) =>
+    [stage.$addFields, stage.$project].some((fields) => isDocument(fields) && name in fields),
+  );
+  return made && before.some((document) => Object.values(document).some(Array.isArray));
+}
+
 /** All of them; each is narrow, and the printed summary counts how often each applied. */
 export const DIFFERENCES: readonly KnownDifference[] = [
   {
@@ -176,7 +186,12 @@ export const DIFFERENCES: readonly KnownDifference[] = [
       for (const word of words(one.step.command)) {
         if (word.startsWith('$$')) {
           if (word.includes('.')) return true;
-        } else if (word.startsWith('$') && word.includes('.') && anyThroughArray(one, word.slice(1))) return true;
+        } else if (
+          word.startsWith('$') &&
+          word.includes('.') &&
+          (anyThroughArray(one, word.slice(1)) || madeAnew(one, word.slice(1)))
+        )
+          return true;
       }
       return false;
     },
@@ -414,6 +429,16 @@ export const DIFFERENCES: readonly KnownDifference[] = [
     page: 'reference/operator/update/currentDate',
     explanation: 'the time that a document gets depends on when it is changed: both are right',
     applies: (one) => !one.step.writes && one.other.answer.includes('"now"'),
+  },
+  {
+    name: 'NaN in place of NaN',
+    page: 'reference/operator/update/inc',
+    explanation: 'the document stays as it was; whether that counts as modified is not said, SecantusDB counts it',
+    applies: ({ step, embedded, other, after, before }) =>
+      step.writes &&
+      after[0] === after[1] &&
+      EJSON.stringify(before, { relaxed: false }).includes('NaN') &&
+      embedded.answer.replace(/"nModified":\{[^}]*\}/, '') === other.answer.replace(/"nModified":\{[^}]*\}/, ''),
   },
   {
     name: 'defects of SecantusDB',

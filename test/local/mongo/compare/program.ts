@@ -97,8 +97,10 @@ function aggregate(random: Dice): Step {
 
 function update(random: Dice): Step {
   const { replaces, ...rest } = randomUpdate(random);
-  const one = replaces || random.chance(0.3);
-  const q = one ? { _id: random.whole(1, 12), ...randomFilter(random, 1) } : randomFilter(random);
+  const one = replaces || random.chance(0.5);
+  const q = one
+    ? { _id: random.whole(1, 9), ...(random.chance(0.5) ? randomFilter(random, 1) : {}) }
+    : randomFilter(random);
   const upsert = random.chance(0.15);
   // What an upsert inserts has a known _id.
   if (upsert && typeof q._id !== 'number') q._id = random.whole(1, 14);

@@ -101,13 +101,22 @@ function pathFor(random: Dice, arrayFilters: Document[]): string {
   return `${array}.$[x]${rest}`;
 }
 
+const ARRAY_OPERATORS = new Set(['$push', '$addToSet', '$pull', '$pullAll', '$pop']);
+
+function targetOf(random: Dice, operator: string, arrayFilters: Document[]): string {
+  if (operator === '$rename') return random.pick(PLAIN_PATHS);
+  // Arrays are mostly there.
+  if (ARRAY_OPERATORS.has(operator) && random.chance(0.6)) return random.pick(['a', 'b', 'c']);
+  return pathFor(random, arrayFilters);
+}
+
 function operatorUpdate(random: Dice): RandomUpdate {
   const u: Document = {};
   const arrayFilters: Document[] = [];
   const used: string[] = [];
   for (let i = random.whole(1, 3); i > 0; i--) {
     const operator = random.pick(OPERATORS);
-    const path = operator === '$rename' ? random.pick(PLAIN_PATHS) : pathFor(random, arrayFilters);
+    const path = targetOf(random, operator, arrayFilters);
     // Paths that meet are an error: seldom.
     if (
       used.some((other) => `${other}.`.startsWith(`${path}.`) || `${path}.`.startsWith(`${other}.`)) &&

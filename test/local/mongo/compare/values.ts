@@ -115,7 +115,7 @@ export function dice(random: SeededRandom): Dice {
 export function randomDocument(random: Dice, _id: number): Document {
   const names = NAMES.filter(() => random.chance(0.7));
   if (random.chance(0.15)) names.reverse();
-  const list = random.chance(0.35);
+  const list = random.chance(0.5);
   return {
     _id,
     ...Object.fromEntries(

@@ -372,7 +372,7 @@ export function defineModels(connection: Connection) {
         beat: whole,
         at: Date,
       },
-      [[{ host: 1, pid: 1, started: 1 }, { unique: true }]],
+      [[{ host: 1, pid: 1, started: 1 }, { unique: true }], [{ at: 1 }]],
     ),
     DeadLetters: define<DeadLetterRow>(
       connection,

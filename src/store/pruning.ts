@@ -22,12 +22,11 @@ export async function prunePages(store: Store, bot: string, now: number): Promis
   let pruned = 0;
   for await (const { n } of old as unknown as AsyncIterable<PageRow>) {
     if (n === newest?.n) continue;
-    const letter = await DeadLetters.collection.findOne({
-      bot,
-      queue: 'deliveries',
-      source: { $gte: `${bot}-${n}-`, $lt: `${bot}-${n}.` },
-      state: 'waiting',
-    });
+    // By the page's own letters: of all that wait there may be many.
+    const letter = await DeadLetters.collection.findOne(
+      { bot, queue: 'deliveries', source: { $gte: `${bot}-${n}-`, $lt: `${bot}-${n}.` }, state: 'waiting' },
+      { hint: { bot: 1, queue: 1, source: 1 } },
+    );
     if (letter !== null) continue;
     await Promise.all(
       [Results, BroadcastPages, Broadcasts].map((model) => model.collection.deleteMany({ bot, n } as never)),

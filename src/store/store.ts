@@ -134,7 +134,7 @@ export async function createIndexes(store: Store): Promise<void> {
   } catch (error) {
     if ((error as { code?: number }).code !== 48) throw error; // NamespaceExists
   }
-  if ((await Wakes.collection.findOne({})) === null) {
+  if ((await Wakes.collection.estimatedDocumentCount()) === 0) {
     // A tailable cursor on an empty capped collection dies at once: one sentinel keeps it alive.
     await Wakes.collection.insertOne({ bot: '', part: 'sentinel', at: new Date() });
   }

@@ -43,6 +43,11 @@ export function outOfSpace(message: string): StoreError {
   return new StoreError(14031, 'OutOfDiskSpace', message);
 }
 
+/** The disk did not do what it was told, for another reason than a lack of room: code 39 FileStreamFailed. Reads go on, nothing more is written. Never throws. */
+export function diskFailed(message: string): StoreError {
+  return new StoreError(39, 'FileStreamFailed', message);
+}
+
 /** What the start of the store throws: a stable code (PH_STORE_LOCKED, PH_STORE_PORT_TAKEN, PH_STORE_FORMAT) and a text for an operator. */
 export class StoreStartError extends Error {
   readonly code: 'PH_STORE_LOCKED' | 'PH_STORE_PORT_TAKEN' | 'PH_STORE_FORMAT';

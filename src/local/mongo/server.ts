@@ -8,8 +8,11 @@ import { collectGarbage } from './commands/garbage.js';
 import { errorReply } from './commands/reply.js';
 import { dropUnfinished, expireDocuments } from './commands/upkeep.js';
 import { StoreStartError } from './errors.js';
+import { WARN_SHARE } from './storage/engine.js';
 import { lockHost } from './storage/host-lock.js';
+import { MAX_KEY_BYTES } from './storage/index-key.js';
 import { openStore, type StoreLog } from './store.js';
+import { MAX_DOCUMENT_BYTES } from './update/storable.js';
 import { serveConnection } from './wire/connection.js';
 
 /** A running embedded store. */
@@ -40,7 +43,6 @@ const HOST = '127.0.0.1';
 const UPKEEP_MS = 60_000; // MongoDB's TTL monitor runs as often
 const DEFAULT_MAX_MB = 8192;
 const MIB = 1024 * 1024;
-const WARN_SHARE = 0.8;
 // Below the ports that systems give to outgoing connections: a client that tries again while the store is down could else be given the port it asks for.
 const PORT_LOW = 21_000;
 const PORT_HIGH = 32_000;
@@ -96,20 +98,26 @@ async function listen(server: Server, wanted: number, portFile: string): Promise
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-function startUpkeep(store: Store, options: EmbeddedStoreOptions): NodeJS.Timeout {
-  const limit = (options.maxMb ?? DEFAULT_MAX_MB) * MIB;
-  let warned = false;
+function startUpkeep(store: Store, log: StoreLog | undefined): NodeJS.Timeout {
   const timer = setInterval(() => {
     store.cursors.sweep();
-    const used = store.engine.usedBytes();
-    if (used > limit * WARN_SHARE && !warned) {
-      options.log?.warn({ usedBytes: used, limitBytes: limit }, 'local store: more than 80 % of its limit is used');
-    }
-    warned = used > limit * WARN_SHARE;
-    expireDocuments(store).catch((error: unknown) => options.log?.warn({ err: error }, 'local store: expiry failed'));
+    expireDocuments(store).catch((error: unknown) => log?.warn({ err: error }, 'local store: expiry failed'));
   }, UPKEEP_MS);
   timer.unref();
   return timer;
+}
+
+function sayLimits(store: Store, maxMb: number, log: StoreLog | undefined): void {
+  log?.info(
+    {
+      documentBytes: MAX_DOCUMENT_BYTES,
+      indexKeyBytes: MAX_KEY_BYTES,
+      usedBytes: store.engine.usedBytes(),
+      warningMb: Math.floor(maxMb * WARN_SHARE),
+      maxMb,
+    },
+    'local store: what is larger than these limits is refused',
+  );
 }
 
 /** Starts the embedded store: a stand-alone server of MongoDB's wire protocol on 127.0.0.1, durable on lmdb. Throws PH_STORE_LOCKED when another live process hosts
@@ -117,12 +125,13 @@ function startUpkeep(store: Store, options: EmbeddedStoreOptions): NodeJS.Timeou
 export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
   mkdirSync(options.dataDir, { recursive: true });
   const lock = await lockHost(options.dataDir);
+  const maxMb = options.maxMb ?? DEFAULT_MAX_MB;
   const sockets = new Set<Socket>();
   let store: Store;
   try {
     store = openStore({
       directory: join(options.dataDir, 'store'),
-      maxBytes: (options.maxMb ?? DEFAULT_MAX_MB) * MIB,
+      maxBytes: maxMb * MIB,
       now: () => Date.now(),
       clients: () => sockets.size,
       log: options.log,
@@ -160,7 +169,8 @@ export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise
     throw error;
   }
   server.on('error', (error) => options.log?.error({ err: error }, 'local store: the listener failed'));
-  const upkeep = startUpkeep(store, options);
+  const upkeep = startUpkeep(store, options.log);
+  sayLimits(store, maxMb, options.log);
   void collectGarbage(store);
 
   let stopping: Promise<void> | undefined;

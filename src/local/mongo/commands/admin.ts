@@ -6,6 +6,7 @@ import { compileFilter } from '../query/filter.js';
 import { type Plan, planQuery } from '../query/plan.js';
 import { parseSort } from '../query/sort.js';
 import { openScan } from '../storage/scan.js';
+import { MAX_DOCUMENT_BYTES } from '../update/storable.js';
 import type { Command } from '../wire/message.js';
 import { aggregateQuery } from './aggregate.js';
 import { checkFields, documentField, documentsOf, type Handler, hintOf, namespaceOf, type Store } from './context.js';
@@ -23,7 +24,7 @@ export const hello: Handler = (store, _command, asker) =>
     helloOk: true,
     isWritablePrimary: true,
     ismaster: true,
-    maxBsonObjectSize: 16 * 1024 * 1024,
+    maxBsonObjectSize: MAX_DOCUMENT_BYTES,
     maxMessageSizeBytes: 48_000_000,
     maxWriteBatchSize: 100_000,
     localTime: date(store.now()),
@@ -49,7 +50,7 @@ export const buildInfo: Handler = () =>
     sysInfo: 'posthorn embedded store',
     bits: 64,
     debug: false,
-    maxBsonObjectSize: 16 * 1024 * 1024,
+    maxBsonObjectSize: MAX_DOCUMENT_BYTES,
     storageEngines: stringList(['lmdb']),
   });
 
@@ -61,9 +62,10 @@ function stringList(list: readonly string[]): RawValue {
   return { ...mixedDocument(Object.fromEntries(list.map((value, i) => [String(i), value]))), type: Type.array };
 }
 
-/** `serverStatus`: what a health page needs. */
-export const serverStatus: Handler = (store) =>
-  mixedReply({
+/** `serverStatus`: what a health page needs; `storageEngine.readOnly` while writes are refused, with `refusal` saying why. */
+export const serverStatus: Handler = (store) => {
+  const refusal = store.engine.refusal();
+  return mixedReply({
     host: '127.0.0.1',
     version: VERSION,
     process: 'posthorn',
@@ -72,8 +74,14 @@ export const serverStatus: Handler = (store) =>
     uptimeMillis: BigInt(Math.round(store.uptimeMs())),
     localTime: date(store.now()),
     connections: { current: store.clients(), available: 10_000 },
-    storageEngine: { name: 'lmdb', persistent: true, readOnly: false },
+    storageEngine: {
+      name: 'lmdb',
+      persistent: true,
+      readOnly: refusal !== undefined,
+      ...(refusal === undefined ? {} : { refusal: refusal.message }),
+    },
   });
+};
 
 /** `connectionStatus`: nobody logs in. */
 export const connectionStatus: Handler = () =>

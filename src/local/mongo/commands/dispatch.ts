@@ -72,6 +72,18 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ...REFUSED.split(' ').map((name): [string, Handler] => [name, refused(`the command ${name}`)]),
 ]);
 
+// What a driver asks to stay connected.
+const WITHOUT_FILE = new Set([
+  'hello',
+  'isMaster',
+  'ismaster',
+  'ping',
+  'endSessions',
+  'buildInfo',
+  'buildinfo',
+  'serverStatus',
+]);
+
 /** Carries one command out and answers with a BSON document, an error's too. Never rejects. */
 export async function dispatch(
   store: Store,
@@ -85,6 +97,7 @@ export async function dispatch(
     if (ADMIN_ONLY.has(command.name) && command.database !== 'admin') {
       throw new StoreError(13, 'Unauthorized', `${command.name} may only be run against the admin database.`);
     }
+    if (!WITHOUT_FILE.has(command.name)) store.engine.checkReadable();
     return await handler(store, command, asker);
   } catch (error) {
     if (!(error instanceof StoreError)) onBug(error, command.name);

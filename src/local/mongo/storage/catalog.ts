@@ -3,7 +3,7 @@ import { integerOf } from '../bson/values.js';
 import { arrayOf, bsonWriter } from '../bson/writer.js';
 import { StoreError, StoreStartError } from '../errors.js';
 import { compileFilter, type Filter } from '../query/filter.js';
-import type { Engine, Table } from './engine.js';
+import { type Engine, OtherHost, type Table } from './engine.js';
 import { recordKey } from './index-key.js';
 
 /** An index of a collection. `multikey` says, path by path, whether any document ever had an array there. */
@@ -59,8 +59,12 @@ export interface Catalog {
   changeIndex(collection: Collection, index: Index, spec: RawValue): void;
   /** Marks what must be saved with this batch: the counts, or all of it. */
   touch(collection: Collection, whole: boolean): void;
+  /** To be called first in a transaction. Throws OtherHost when another process has changed collections since they were loaded here. */
+  checkOwn(): void;
   /** Writes what was touched; to be called inside the transaction. */
   save(): void;
+  /** The transaction is on the disk. */
+  saved(): void;
   /** Reads all again from the file, after a batch was undone. */
   reload(): void;
   /** Numbers whose keys are still to be removed: of dropped collections and indexes. */
@@ -68,9 +72,10 @@ export interface Catalog {
   collected(table: 'docs' | 'index', id: number): void;
 }
 
-/** The version of the file's layout; a file of a newer one is refused. */
+/** The version of the file's layout: to be raised with every change of keys or of what is in them, together with a migration or a refusal of the ones before. */
 const FORMAT = 1;
 const FORMAT_KEY = Buffer.from('format');
+const CHANGES_KEY = Buffer.from('changes'); // how many transactions have changed a collection
 const NEXT_ID_KEY = Buffer.from('nextId');
 
 function pathParts(path: string): Buffer[] {
@@ -178,7 +183,10 @@ function nextRecordOf(docs: Table, id: number): number {
   return 1;
 }
 
-function loadCollection(engine: Engine, bytes: Buffer): Collection {
+/** What the catalog is read from. */
+type Tables = Pick<Engine, 'docs' | 'meta'>;
+
+function loadCollection(engine: Tables, bytes: Buffer): Collection {
   const saved = rawDocument(bytes);
   const id = integerField(saved, 'id');
   const counts = engine.meta.get(countKey(id));
@@ -210,25 +218,45 @@ function loadCollection(engine: Engine, bytes: Buffer): Collection {
   };
 }
 
-/** Throws PH_STORE_FORMAT when the file's layout is of a newer version than this program knows; a new file becomes one of this version. */
-export function checkFormat(meta: Table): void {
-  const kept = meta.get(FORMAT_KEY);
-  const format = kept === undefined ? FORMAT : Number(kept.toString());
-  if (!(format >= 1 && format <= FORMAT)) {
-    throw new StoreStartError(
-      'PH_STORE_FORMAT',
-      `the store's files are of format ${kept?.toString()}, this version knows up to ${FORMAT}: use the version that wrote them`,
-    );
-  }
-  if (kept === undefined) meta.putSync(FORMAT_KEY, Buffer.from(String(FORMAT)));
+/** Whether a file has a format yet; a new one has none. Throws PH_STORE_FORMAT on one that is not this program's: another one is never read as if it were, there is
+ * nothing before 1 to be migrated, and what has data but no format was written by something else. */
+function hasFormat({ docs, meta }: Tables): boolean {
+  const kept = meta.get(FORMAT_KEY)?.toString();
+  if (kept === String(FORMAT)) return true;
+  if (kept === undefined && [...docs.getKeys({ limit: 1 }), ...meta.getKeys({ limit: 1 })].length === 0) return false;
+  throw new StoreStartError(
+    'PH_STORE_FORMAT',
+    `the store's files are of format ${JSON.stringify(kept ?? 'unknown')}, this version reads and writes ${FORMAT}: use the version that wrote them`,
+  );
 }
 
-/** Opens the catalog kept in the file. Throws as checkFormat does. */
+/** The collections that a file holds. Throws PH_STORE_FORMAT when its layout is of another version. */
+export function loadCollections(tables: Tables): Collection[] {
+  if (!hasFormat(tables)) return [];
+  const range = { start: Buffer.from('c:'), end: Buffer.from('c;') };
+  return [...tables.meta.getRange(range)].map(({ value }) => loadCollection(tables, value));
+}
+
+/** Numbers whose keys are still to be removed, as the file says. Never throws. */
+export function garbageIn(meta: Table): { readonly table: 'docs' | 'index'; readonly id: number }[] {
+  const range = { start: Buffer.from('g:'), end: Buffer.from('g;') };
+  return [...meta.getKeys(range)].map((key) => {
+    const [, table, id] = (key as Buffer).toString().split(':');
+    return { table: table === 'docs' ? 'docs' : 'index', id: Number(id) };
+  });
+}
+
+/** Opens the catalog kept in the file; a new file becomes one of this version. Throws as loadCollections does. */
 export function openCatalog(engine: Engine): Catalog {
   const { meta } = engine;
   let collections = new Map<string, Collection>();
   let nextId = 1;
   const touched = new Map<Collection, boolean>();
+  let dropped = false;
+  let changes = 0;
+  let changesToCome = 0;
+
+  const changesKept = (): number => Number(meta.get(CHANGES_KEY)?.toString() ?? '0');
 
   function takeId(): number {
     const id = nextId++;
@@ -238,16 +266,16 @@ export function openCatalog(engine: Engine): Catalog {
 
   function reload(): void {
     touched.clear();
-    for (const collection of collections.values()) collection.dropped = true;
-    collections = new Map();
+    dropped = false;
+    changesToCome = changes;
+    const loaded = loadCollections(engine);
     nextId = Number(meta.get(NEXT_ID_KEY)?.toString() ?? '1');
-    for (const { value } of meta.getRange({ start: Buffer.from('c:'), end: Buffer.from('c;') })) {
-      const collection = loadCollection(engine, value);
-      collections.set(collection.namespace, collection);
-    }
+    for (const collection of collections.values()) collection.dropped = true;
+    collections = new Map(loaded.map((collection) => [collection.namespace, collection]));
   }
 
-  checkFormat(meta);
+  if (!hasFormat(engine)) meta.putSync(FORMAT_KEY, Buffer.from(String(FORMAT)));
+  changes = changesKept();
   reload();
   return {
     find: (namespace) => collections.get(namespace),
@@ -275,6 +303,7 @@ export function openCatalog(engine: Engine): Catalog {
       collections.delete(collection.namespace);
       touched.delete(collection);
       collection.dropped = true;
+      dropped = true;
       meta.removeSync(catalogKey(collection.namespace));
       meta.removeSync(countKey(collection.id));
       meta.putSync(garbageKey('docs', collection.id), Buffer.from('1'));
@@ -311,7 +340,15 @@ export function openCatalog(engine: Engine): Catalog {
     touch(collection, whole) {
       if (whole || !touched.has(collection)) touched.set(collection, whole || touched.get(collection) === true);
     },
+    checkOwn() {
+      if (changesKept() !== changes) throw new OtherHost();
+    },
     save() {
+      if (touched.size > 0 || dropped) {
+        changesToCome = changes + 1;
+        meta.putSync(CHANGES_KEY, Buffer.from(String(changesToCome)));
+      }
+      dropped = false;
       for (const [collection, whole] of touched) {
         if (whole) saveCollection(meta, collection);
         const counts = Buffer.allocUnsafe(16);
@@ -321,15 +358,11 @@ export function openCatalog(engine: Engine): Catalog {
       }
       touched.clear();
     },
-    reload,
-    garbage() {
-      const list: { table: 'docs' | 'index'; id: number }[] = [];
-      for (const key of meta.getKeys({ start: Buffer.from('g:'), end: Buffer.from('g;') })) {
-        const [, table, id] = (key as Buffer).toString().split(':');
-        list.push({ table: table === 'docs' ? 'docs' : 'index', id: Number(id) });
-      }
-      return list;
+    saved() {
+      changes = changesToCome;
     },
+    reload,
+    garbage: () => garbageIn(meta),
     collected(table, id) {
       meta.removeSync(garbageKey(table, id));
     },

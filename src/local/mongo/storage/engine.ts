@@ -1,6 +1,8 @@
-import { mkdirSync, statfsSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { outOfSpace, StoreError } from '../errors.js';
+import { diskFailed, outOfSpace, StoreError, StoreStartError } from '../errors.js';
+import { FILE_NAME, inspectFile } from './file-header.js';
 
 /** One table of the file: keys and values are bytes, keys in byte order. */
 export type Table = Database<Buffer, Buffer>;
@@ -20,21 +22,42 @@ export interface Engine {
   write(step: WriteStep, grows: boolean): Promise<void>;
   /** Bytes in use by documents and indexes, free pages not counted. */
   usedBytes(): number;
+  /** The file was shorter than its last commit may reach to: all of it must be looked at before it is used. Until `trust` is called the next start says so too. */
+  readonly isDoubtful: boolean;
+  trust(): void;
+  /** What every write is refused with now: OutOfDiskSpace (14031) while there is no room, FileStreamFailed (39) since the disk failed, ShutdownInProgress (91) since another process hosts the store; undefined while they are taken. */
+  refusal(): StoreError | undefined;
+  /** Throws that too when nothing can be read any more either: the disk failed so that lmdb gave up, or another process hosts the store (ShutdownInProgress, 91). */
+  checkReadable(): void;
   backup(directory: string): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Share of `maxBytes` in use at which an operator is warned. */
+export const WARN_SHARE = 0.8;
 
 /** What the engine is made of. */
 export interface EngineOptions {
   readonly directory: string;
   readonly maxBytes: number;
+  /** Called inside of the transaction, before the steps. Throws OtherHost when another process has written to the file. */
+  beforeSteps(): void;
   /** Called inside of the transaction, after the steps: writes what they left to be written. */
   beforeCommit(): void;
   /** Called when a batch was undone: what is in memory must be read again. */
   onUndone(error: unknown): void;
   /** Called after each batch that is on the disk. */
   onCommitted(): void;
+  /** Called when writes begin to be refused, with the reason, and when they are taken again. */
+  onRefusal?(reason: string | undefined): void;
+  /** Called with the bytes in use when they come to be more than 80 % of `maxBytes`: once until they were less again. */
+  onNearLimit?(usedBytes: number): void;
+  /** lmdb's `open`, or one whose files fail. */
+  readonly open?: typeof open;
 }
+
+/** Another process has written to the file since this one read it: what this one has in memory is void. */
+export class OtherHost extends Error {}
 
 interface Queued {
   readonly step: WriteStep;
@@ -43,10 +66,22 @@ interface Queued {
   reject(error: unknown): void;
 }
 
+const TABLES = ['docs', 'index', 'meta'] as const;
+type TableName = (typeof TABLES)[number];
+
+const FILE_OPTIONS = {
+  noSubdir: false, // else a dot in the directory's name would make it a file's
+  encoding: 'binary',
+  keyEncoding: 'binary',
+  maxDbs: 8,
+} as const;
+const DOUBT = 'cut-off'; // lies beside a file that was completed and not looked at yet
 const BATCH_MS = 6; // how long a batch may hold the event loop
 const SPACE_CHECK_MS = 100;
 const CAUSE_MS = 1000;
 const RESERVE_BYTES = 32 * 1024 * 1024;
+const NO_ROOM = /MAP_FULL|no space|quota|file too large/i;
+const DISK_FAILED = /Input\/output error|MDB_PANIC|MDB_CORRUPTED|MDB_PAGE_NOTFOUND|read-only file system/i;
 const PAGE_FACTOR = 1.5; // the file may hold free pages beside those in use
 
 /** What mdb_stat tells of a table. */
@@ -73,33 +108,99 @@ async function causeOf(error: unknown): Promise<Error> {
   return error instanceof Error ? error : new Error(String(error));
 }
 
+function readBytes(
+  table: Table,
+  key: Buffer,
+  allocate: (bytes: number) => Buffer = Buffer.allocUnsafe,
+): Buffer | undefined {
+  const found = table.getBinaryFast(key);
+  if (found === undefined) return undefined;
+  // The one buffer of all reads: longer than its `length` says, and overwritten by the next read.
+  const copy = allocate(found.length);
+  copy.set(new Uint8Array(found.buffer, found.byteOffset, found.length));
+  return copy;
+}
+
+/** The three tables of a file. Throws PH_STORE_FORMAT when it holds other tables: another program's. */
+function openTables(root: RootDatabase<Buffer, Buffer>, directory: string): Readonly<Record<TableName, Table>> {
+  const found = [...root.getKeys({ limit: TABLES.length + 1 })].map((key) => key.toString().replace(/\0$/, ''));
+  if (found.some((name) => !(TABLES as readonly string[]).includes(name))) {
+    throw new StoreStartError(
+      'PH_STORE_FORMAT',
+      `${directory} holds the data of another program: tables ${found.join(', ')}`,
+    );
+  }
+  const table = (name: TableName): Table => root.openDB(name, { encoding: 'binary', keyEncoding: 'binary' });
+  return { docs: table('docs'), index: table('index'), meta: table('meta') };
+}
+
+/** A file that is only read, in the state of one moment: of a store that serves, too. */
+export interface Snapshot extends Pick<Engine, 'docs' | 'index' | 'meta' | 'read'> {
+  /** Copies this state into a directory. */
+  copyTo(directory: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the file in `directory` for reading, beside the process that may serve it. All that is read before the next await is of one commit. Throws PH_STORE_FORMAT, and
+ * what lmdb throws. */
+export function openSnapshot(directory: string): Snapshot {
+  inspectFile(directory);
+  const root: RootDatabase<Buffer, Buffer> = open({ path: directory, ...FILE_OPTIONS, readOnly: true });
+  return {
+    ...openTables(root, directory),
+    read: readBytes,
+    async copyTo(target) {
+      mkdirSync(target, { recursive: true });
+      await root.backup(target, true);
+    },
+    close: () => root.close(),
+  };
+}
+
+/** Makes a file as long as its last commit may reach to: a page beyond its end would end the process with a signal, one of zeros is an error of lmdb's. Returns whether
+ * it was shorter, now or at an earlier start that found it wanting. */
+function completeFile(directory: string): boolean {
+  const header = inspectFile(directory);
+  const mark = join(directory, DOUBT);
+  if (header === undefined || header.actual >= header.expected) return header !== undefined && existsSync(mark);
+  writeFileSync(mark, '');
+  truncateSync(join(directory, FILE_NAME), header.expected);
+  return true;
+}
+
 /** Opens the file in `directory` (made when missing). Each batch of writes is one transaction of lmdb, flushed before any of them settles; what comes
  * meanwhile is the next batch. Throws what lmdb throws when the directory cannot be opened. */
 export function openEngine(options: EngineOptions): Engine {
   mkdirSync(options.directory, { recursive: true });
-  const root: RootDatabase<Buffer, Buffer> = open({
+  const isDoubtful = completeFile(options.directory);
+  const root: RootDatabase<Buffer, Buffer> = (options.open ?? open)({
     path: options.directory,
-    noSubdir: false, // else a dot in the directory's name would make it a file's
-    encoding: 'binary',
-    keyEncoding: 'binary',
-    maxDbs: 8,
+    ...FILE_OPTIONS,
     mapSize: Math.ceil(options.maxBytes * PAGE_FACTOR) + 512 * 1024 * 1024,
     // A commit settles when it is flushed, and becomes visible no sooner: no reader sees what a power cut could take back.
     overlappingSync: false,
     // With it lmdb makes a promise of its own for each turn that nobody can hold: a commit that fails would end the process.
     eventTurnBatching: false,
   });
-  const table = (name: string): Table => root.openDB(name, { encoding: 'binary', keyEncoding: 'binary' });
-  const docs = table('docs');
-  const index = table('index');
-  const meta = table('meta');
+  const tables = openTables(root, options.directory);
+  const { docs, index, meta } = tables;
 
   let queue: Queued[] = [];
   let draining: Promise<void> | undefined;
   let closed = false;
   let checkedAt = Number.NEGATIVE_INFINITY;
   let noRoom: string | undefined;
-  let broken: string | undefined;
+  let broken: StoreError | undefined;
+  let told: 'writes' | 'full' | 'broken' = 'writes';
+  let nearLimit = false;
+  let isReadable = true;
+
+  function tell(): void {
+    const state = broken === undefined ? (noRoom === undefined ? 'writes' : 'full') : 'broken';
+    if (state === told) return;
+    told = state;
+    options.onRefusal?.(broken?.message ?? noRoom);
+  }
 
   function usedBytes(): number {
     return bytesIn(docs) + bytesIn(index) + bytesIn(meta);
@@ -119,10 +220,15 @@ export function openEngine(options: EngineOptions): Engine {
     if (now - checkedAt < SPACE_CHECK_MS) return;
     checkedAt = now;
     const { free, reserve } = freeDisk();
+    const used = usedBytes();
+    const isNear = used > options.maxBytes * WARN_SHARE;
+    if (isNear && !nearLimit) options.onNearLimit?.(used);
+    nearLimit = isNear;
     if (free < reserve) noRoom = `the disk of the store has ${Math.floor(free / 1024)} KiB left: writes are refused`;
-    else if (usedBytes() > options.maxBytes) {
+    else if (used > options.maxBytes) {
       noRoom = `the store has reached its limit of ${Math.floor(options.maxBytes / 1048576)} MB: writes are refused`;
     } else noRoom = undefined;
+    tell();
   }
 
   function runBatch(batch: readonly Queued[]): { done: [Queued, StoreError | undefined][]; rest: Queued[] } {
@@ -130,6 +236,7 @@ export function openEngine(options: EngineOptions): Engine {
     const outOfTime = (): boolean => performance.now() >= end;
     const done: [Queued, StoreError | undefined][] = [];
     const rest: Queued[] = [];
+    options.beforeSteps();
     for (const queued of batch) {
       if (rest.length > 0 || (done.length > 0 && outOfTime())) {
         rest.push(queued);
@@ -147,25 +254,51 @@ export function openEngine(options: EngineOptions): Engine {
     return { done, rest };
   }
 
+  /** What a failed commit means from now on, or for it alone. */
+  function verdict(error: Error): StoreError {
+    if (error instanceof OtherHost) {
+      isReadable = false;
+      broken = new StoreError(
+        91,
+        'ShutdownInProgress',
+        `another process hosts the store by now (${options.directory})`,
+      );
+      return broken;
+    }
+    const text = error.message;
+    const { free, reserve } = freeDisk();
+    const forRoom = free < reserve * 2 || NO_ROOM.test(text);
+    try {
+      options.onUndone(error);
+    } catch {
+      isReadable = false; // lmdb gives the whole file up when it could not write the page that says what is committed
+    }
+    // Not about room: what the system has kept of the pages it was given is unknown (a second fsync would say "done" of pages that it has given up), so
+    // nothing more is written. What was committed before is whole: lmdb never writes over a page that a commit needs.
+    if (!isReadable || (!forRoom && DISK_FAILED.test(text))) {
+      const left = isReadable ? 'nothing more is written, reads go on' : 'nothing is read or written any more';
+      broken = diskFailed(`the disk of the store failed (${text}): ${left}; see to the disk, then restart the store`);
+      return broken;
+    }
+    if (forRoom) return outOfSpace(`no room for this write: ${text}`);
+    return new StoreError(1, 'InternalError', `the write was undone: ${text}`);
+  }
+
   function commitFailed(batch: readonly Queued[], error: Error): void {
     checkedAt = Number.NEGATIVE_INFINITY;
-    const { free, reserve } = freeDisk();
-    const text = error.message;
-    let told: StoreError;
-    if (free < reserve * 2 || /MAP_FULL|no space/i.test(text)) told = outOfSpace(`no room for this write: ${text}`);
-    else {
-      told = new StoreError(1, 'InternalError', `the write was undone: ${text}`);
-      // An error of the disk that is not about room: what the system has kept is unknown, so nothing more is written.
-      if (/Input\/output error/i.test(text)) broken = `the disk failed (${text}): restart the store`;
-    }
-    options.onUndone(error);
-    for (const queued of batch) queued.reject(told);
+    const answer = verdict(error);
+    tell();
+    for (const queued of batch) queued.reject(answer);
   }
 
   async function drain(): Promise<void> {
     while (queue.length > 0) {
       const batch = queue;
       queue = [];
+      if (broken !== undefined) {
+        for (const queued of batch) queued.reject(broken);
+        continue;
+      }
       let result: ReturnType<typeof runBatch> | undefined;
       try {
         await root.childTransaction(() => {
@@ -194,18 +327,21 @@ export function openEngine(options: EngineOptions): Engine {
     docs,
     index,
     meta,
+    isDoubtful,
+    trust: () => rmSync(join(options.directory, DOUBT), { force: true }),
     usedBytes,
-    read(table, key, allocate = Buffer.allocUnsafe) {
-      const found = table.getBinaryFast(key);
-      if (found === undefined) return undefined;
-      // The one buffer of all reads: longer than its `length` says, and overwritten by the next read.
-      const copy = allocate(found.length);
-      copy.set(new Uint8Array(found.buffer, found.byteOffset, found.length));
-      return copy;
+    refusal() {
+      if (broken !== undefined) return broken;
+      checkRoom();
+      return noRoom === undefined ? undefined : outOfSpace(noRoom);
     },
+    checkReadable() {
+      if (!isReadable && broken !== undefined) throw broken;
+    },
+    read: readBytes,
     write(step, grows) {
       if (closed) return Promise.reject(new StoreError(91, 'ShutdownInProgress', 'the store is stopping'));
-      if (broken !== undefined) return Promise.reject(new StoreError(1, 'InternalError', broken));
+      if (broken !== undefined) return Promise.reject(broken);
       if (grows) {
         checkRoom();
         if (noRoom !== undefined) return Promise.reject(outOfSpace(noRoom));

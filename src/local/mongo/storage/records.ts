@@ -29,6 +29,13 @@ interface Entry {
   readonly row: readonly RawValue[];
 }
 
+interface IndexEntries {
+  readonly entries: readonly Entry[];
+  readonly multikey: readonly boolean[];
+}
+
+const KEY_TOO_LONG = 17280;
+
 function duplicateKey(collection: Collection, index: Index, row: readonly RawValue[]): StoreError {
   const writer = bsonWriter();
   index.keys.forEach(({ path }, i) => {
@@ -51,37 +58,56 @@ function withRecord(key: Buffer, record: number): Buffer {
   return full;
 }
 
-/** Makes the functions that keep documents and indexes together. Never throws. */
-export function openRecords(engine: Engine, catalog: Catalog): Records {
+/** What an index holds of a document, one entry a key, and which of its paths went through an array: nothing when sparse or partial leave the document out.
+ * Throws CannotIndexParallelArrays (171) and KeyTooLong (17280). */
+export function indexEntries(index: Index, record: number, document: RawValue): IndexEntries {
+  if (index.partial !== undefined && !index.partial.matches(document)) return { entries: [], multikey: [] };
+  const found = indexRows(document, index.paths);
+  const seen = new Set<string>();
+  const entries: Entry[] = [];
+  for (const [i, row] of found.rows.entries()) {
+    if (index.sparse && found.present[i] !== true) continue;
+    const key = encodeKey(index.id, row, index.directions);
+    if (key.length > MAX_KEY_BYTES) {
+      throw new StoreError(
+        KEY_TOO_LONG,
+        'KeyTooLong',
+        `a key of index ${index.name} would have ${key.length} bytes or more; the embedded store keeps up to ${MAX_KEY_BYTES}`,
+      );
+    }
+    if (found.rows.length > 1) {
+      const text = key.toString('latin1');
+      if (seen.has(text)) continue;
+      seen.add(text);
+    }
+    entries.push({ key: index.unique ? key : withRecord(key, record), row });
+  }
+  return { entries, multikey: found.multikey };
+}
+
+/** Makes the functions that keep documents and indexes together; `onKeyTooLong` is told of each key that is refused for its length. Never throws. */
+export function openRecords(
+  engine: Engine,
+  catalog: Catalog,
+  onKeyTooLong?: (collection: Collection, error: StoreError) => void,
+): Records {
   const { docs, index: table } = engine;
 
-  /** What an index holds of a document: none when sparse or partial leave it out. Throws 171 and KeyTooLong (17280). */
-  function entriesOf(collection: Collection, index: Index, record: number, document: RawValue): Entry[] {
-    if (index.partial !== undefined && !index.partial.matches(document)) return [];
-    const found = indexRows(document, index.paths);
-    if (found.multikey.some((flag, i) => flag && index.multikey[i] !== true)) {
-      index.multikey = index.multikey.map((flag, i) => flag || found.multikey[i] === true);
+  function entriesOrTold(collection: Collection, index: Index, record: number, document: RawValue): IndexEntries {
+    try {
+      return indexEntries(index, record, document);
+    } catch (error) {
+      if (error instanceof StoreError && error.code === KEY_TOO_LONG) onKeyTooLong?.(collection, error);
+      throw error;
+    }
+  }
+
+  function entriesOf(collection: Collection, index: Index, record: number, document: RawValue): readonly Entry[] {
+    const { entries, multikey } = entriesOrTold(collection, index, record, document);
+    if (multikey.some((flag, i) => flag && index.multikey[i] !== true)) {
+      index.multikey = index.multikey.map((flag, i) => flag || multikey[i] === true);
       collection.version++;
       catalog.touch(collection, true);
-    }
-    const seen = new Set<string>();
-    const entries: Entry[] = [];
-    for (const [i, row] of found.rows.entries()) {
-      if (index.sparse && found.present[i] !== true) continue;
-      const key = encodeKey(index.id, row, index.directions);
-      if (key.length > MAX_KEY_BYTES) {
-        throw new StoreError(
-          17280,
-          'KeyTooLong',
-          `a key of index ${index.name} would have ${key.length} bytes or more; the embedded store keeps up to ${MAX_KEY_BYTES}`,
-        );
-      }
-      if (found.rows.length > 1) {
-        const text = key.toString('latin1');
-        if (seen.has(text)) continue;
-        seen.add(text);
-      }
-      entries.push({ key: index.unique ? key : withRecord(key, record), row });
     }
     return entries;
   }
@@ -105,7 +131,7 @@ export function openRecords(engine: Engine, catalog: Catalog): Records {
       const record = collection.nextRecord;
       const plans = collection.indexes.map((index) => entriesOf(collection, index, record, document));
       collection.indexes.forEach((index, i) => {
-        checkUnique(collection, index, plans[i] as Entry[], record);
+        checkUnique(collection, index, plans[i] as readonly Entry[], record);
       });
       collection.nextRecord++;
       const value = numberOf(record);

@@ -14,7 +14,8 @@ import { StoreError } from '../errors.js';
 import { isReference } from '../query/operators.js';
 import { typeName } from '../query/type-names.js';
 
-const MAX_BYTES = 16 * 1024 * 1024; // of a document, as in MongoDB
+/** The largest document, in bytes, as in MongoDB. */
+export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 const MAX_LEVELS = 180; // of documents and arrays in a stored document, as in MongoDB
 const LEAST_LEVEL_BYTES = 7; // length, type, name and end: what one more level takes at least
 const ID = Buffer.from('_id');
@@ -41,9 +42,13 @@ function levels(container: RawValue): number {
 /** Checks a document's size and depth. Throws 10334, 17419 or 17420 beyond 16 MiB, Overflow (15) beyond 180 levels. */
 export function checkLimits(document: RawValue, action: Action): void {
   const bytes = document.end - document.start;
-  if (bytes > MAX_BYTES) {
+  if (bytes > MAX_DOCUMENT_BYTES) {
     const [code, name] = TOO_LARGE[action];
-    throw new StoreError(code, name, `the document of this ${action} has ${bytes} bytes: more than ${MAX_BYTES}`);
+    throw new StoreError(
+      code,
+      name,
+      `the document of this ${action} has ${bytes} bytes: more than ${MAX_DOCUMENT_BYTES}`,
+    );
   }
   if (bytes > MAX_LEVELS * LEAST_LEVEL_BYTES && levels(document) > MAX_LEVELS)
     throw new StoreError(15, 'Overflow', `Document exceeds maximum nesting depth of ${MAX_LEVELS}`);

@@ -56,7 +56,11 @@ export function readiness(of: Health): Readiness {
 function storeCheck(of: Health): Check {
   const store = of.store();
   if (store === 'ok') return { status: 'ok' };
-  if (store === 'full') return { status: 'down', detail: 'full: it takes no writes until there is room' };
+  if (store === 'full')
+    return {
+      status: 'down',
+      detail: 'full, or its disk failed: it takes no writes until there is room (the log says why)',
+    };
   return { status: 'down', detail: store === undefined ? 'not reached yet' : 'lost; trying again' };
 }
 

@@ -87,9 +87,20 @@ export async function runProgram(
   program
     .command('doctor')
     .description('check configuration, data directory, store and Telegram')
+    .option('--store', 'walk all documents and all indexes of the store, too')
     .option(...JSON_OPTION)
-    .action((options: { json?: true }) =>
-      run(async (s) => (await import('./commands/doctor.js')).doctor(s, options.json === true))(),
+    .action((options: { store?: true; json?: true }) =>
+      run(async (s) =>
+        (await import('./commands/doctor.js')).doctor(s, options.json === true, options.store === true),
+      )(),
+    );
+  program
+    .command('backup')
+    .description('copy the embedded store, also while it serves, so that a server can be started on the copy')
+    .argument('<dir>', 'a directory to be made, or an empty one')
+    .option(...JSON_OPTION)
+    .action((directory: string, options: { json?: true }) =>
+      run(async (s) => (await import('./commands/backup.js')).backup(s, directory, options.json === true))(),
     );
   program
     .command('migrate')

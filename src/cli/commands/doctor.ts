@@ -1,6 +1,10 @@
+import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { secretsOf } from '../../config.js';
 import { openDataDir, readStandIns } from '../../data-dir.js';
+import { checkStore } from '../../local/mongo/storage/check.js';
+import { openSnapshot } from '../../local/mongo/storage/engine.js';
 import { redactor } from '../../logger.js';
 import { EXIT, ending } from '../exit.js';
 import { say, sayJson, table } from '../io.js';
@@ -92,6 +96,49 @@ async function storeFindings(session: Session): Promise<Finding[]> {
   }
 }
 
+/** Each problem as a finding of its own; `total` counts those that are not shown, too. */
+function walked(problems: readonly string[], total: number, detail: string): Finding[] {
+  const check = 'store, all of it';
+  if (total === 0) return [{ check, status: 'ok', detail }];
+  const more = total > problems.length ? [`${total - problems.length} more`] : [];
+  return [...problems, ...more].map((problem): Finding => ({ check, status: 'failed', detail: problem }));
+}
+
+/** Walks the file of the embedded store in one state of it, beside the process that may serve it. */
+async function embeddedWalk(dataDir: string): Promise<Finding[]> {
+  const directory = join(dataDir, 'store');
+  if (!existsSync(directory)) return walked([], 0, 'there is no embedded store yet');
+  try {
+    const snapshot = openSnapshot(directory);
+    try {
+      const { collections, documents, indexEntries, problems, problemsTotal } = checkStore(snapshot);
+      const detail = `${collections} collections, ${documents} documents, ${indexEntries} index entries agree`;
+      return walked(problems, problemsTotal, detail);
+    } finally {
+      await snapshot.close();
+    }
+  } catch (error) {
+    return walked([(error as Error).message], 1, '');
+  }
+}
+
+/** Lets a MongoDB walk each of its collections. */
+async function mongodbWalk(session: Session): Promise<Finding[]> {
+  try {
+    return await withStore(session, async ({ store }) => {
+      const problems: string[] = [];
+      const collections = (await store.connection.db?.listCollections({ type: 'collection' }).toArray()) ?? [];
+      for (const { name } of collections) {
+        const found = await store.connection.db?.command({ validate: name, full: true });
+        if (found?.valid !== true) problems.push(`${name}: ${JSON.stringify(found?.errors ?? 'not valid')}`);
+      }
+      return walked(problems, problems.length, `${collections.length} collections are valid`);
+    });
+  } catch (error) {
+    return walked([(error as Error).message], 1, '');
+  }
+}
+
 async function telegramFindings({ config }: Session): Promise<Finding[]> {
   const check = 'telegram';
   if (config.bot === undefined) {
@@ -118,8 +165,8 @@ async function telegramFindings({ config }: Session): Promise<Finding[]> {
   }
 }
 
-/** `posthorn doctor`: looks at all that must be right. Resolves with the exit code: 0, 1 when a check failed, 69 when a service is unreachable. */
-export async function doctor(session: Session, json: boolean): Promise<number> {
+/** `posthorn doctor`: looks at all that must be right, with `walks` at every document and index entry of the store, too. Resolves with the exit code: 0, 1 when a check failed, 69 when a service is unreachable. */
+export async function doctor(session: Session, json: boolean, walks = false): Promise<number> {
   const { config, io } = session;
   const set = config.production ? 'production' : 'not production (NODE_ENV)';
   const looked: Finding[] = [
@@ -127,6 +174,7 @@ export async function doctor(session: Session, json: boolean): Promise<number> {
     { check: 'configuration', status: 'ok', detail: set },
     ...(await dataDirFindings(config.dataDir)),
     ...(await storeFindings(session)),
+    ...(walks ? await (config.mongoUri === undefined ? embeddedWalk(config.dataDir) : mongodbWalk(session)) : []),
     ...(await telegramFindings(session)),
   ];
   const redact = redactor(secretsOf(config));

@@ -269,8 +269,9 @@ t.test(
     const client = await new MongoClient(store.uri, { maxPoolSize: 1 }).connect();
     const sums = client.db('bystander').collection<{ _id: number; n: number }>('sums');
     const state = { ended: false, rounds: 0 };
+    const isOver = (): boolean => state.ended;
     const bystander = (async () => {
-      for (; !state.ended; state.rounds++) {
+      for (; !isOver(); state.rounds++) {
         await sums.insertOne({ _id: state.rounds, n: state.rounds });
         const found = await sums.findOne({ _id: state.rounds });
         if (found?.n !== state.rounds)

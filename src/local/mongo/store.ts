@@ -5,6 +5,7 @@ import { type StoreError, StoreStartError } from './errors.js';
 import { type Catalog, type Collection, openCatalog } from './storage/catalog.js';
 import { checkStore } from './storage/check.js';
 import { type Engine, type EngineOptions, openEngine } from './storage/engine.js';
+import { migrateFile } from './storage/migration.js';
 import { openRecords } from './storage/records.js';
 
 /** Where the store says what an operator should know. */
@@ -100,6 +101,7 @@ export function openStore(options: StoreOptions): Store {
     ...(options.open === undefined ? {} : { open: options.open }),
   });
   try {
+    if (migrateFile(engine)) options.log?.info({}, 'local store: the indexes of an older format were built anew');
     catalog = openCatalog(engine);
     lookAtDoubtful(engine);
   } catch (error) {

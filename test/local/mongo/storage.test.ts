@@ -172,7 +172,7 @@ t.test('a directory that holds something else is refused in a clear line', async
     ['zeros', (d) => writeFileSync(join(d, 'data.mdb'), Buffer.alloc(50_000)), /does not begin as one/],
     ['noise', (d) => writeFileSync(join(d, 'data.mdb'), Buffer.alloc(50_000, 0xa5)), /does not begin as one/],
   ];
-  for (const format of ['0', '2', '99', 'x']) {
+  for (const format of ['0', '3', '99', 'x']) {
     const write = async (directory: string): Promise<void> => {
       const store = opened(directory);
       await store.engine.write(
@@ -181,7 +181,7 @@ t.test('a directory that holds something else is refused in a clear line', async
       );
       await store.engine.close();
     };
-    cases.push([`format ${format}`, write, new RegExp(`format "${format}", this version reads and writes 1`)]);
+    cases.push([`format ${format}`, write, new RegExp(`format "${format}", this version reads and writes 2`)]);
   }
   for (const [what, make, message] of cases) {
     const directory = t.testdir({});
@@ -406,4 +406,53 @@ t.test('limits are said at the start, and once when they are crossed', async (t)
   t.equal(tooLong('more than 80 %'), 2, 'each crossing');
   await client.close();
   await store.stop();
+});
+
+t.test('a file of format 1 gets its indexes anew, or is left as it was', async (t) => {
+  const directory = t.testdir({ good: {}, bad: {} });
+  /** As format 1 left it: entries that indexes do not hold any more, lacking ones, and unknown arrays. */
+  const age = async (path: string, more: (store: Opened) => void): Promise<void> => {
+    const store = opened(path);
+    await store.engine.write(() => {
+      const { index, meta } = store.engine;
+      const [id, n] = store.catalog.find('t.c')?.indexes ?? [];
+      if (id === undefined || n === undefined) throw new Error('no indexes');
+      const start = recordKey(n.id, 0).subarray(0, 4);
+      const [first, second] = [...index.getKeys({ start, limit: 2 })] as Buffer[];
+      if (first === undefined || second === undefined) throw new Error('no keys');
+      index.removeSync(first);
+      index.putSync(Buffer.concat([second, Buffer.alloc(2)]), recordKey(0, 3).subarray(4));
+      n.multikey = n.multikey.map(() => true);
+      more(store);
+      meta.putSync(Buffer.from('format'), Buffer.from('1'));
+      return true;
+    }, false);
+    await store.engine.close();
+  };
+  const good = join(directory, 'good');
+  await filled(good);
+  await age(good, () => undefined);
+  const { lines, log } = logged();
+  const migrated = opened(good, { log });
+  t.match(lines, [['info', {}, /indexes of an older format were built anew/]]);
+  t.match(checkStore(migrated.engine), { documents: 450, problems: [] });
+  t.match(await run(migrated, { find: 'c', filter: { n: 0 } }), { cursor: { firstBatch: [{ _id: 0 }] } });
+  await migrated.engine.close();
+  const again = logged();
+  await opened(good, { log: again.log }).engine.close();
+  t.strictSame(again.lines, [], 'once');
+
+  const bad = join(directory, 'bad');
+  await filled(bad);
+  await age(bad, (store) => {
+    const collection = store.catalog.find('t.c');
+    if (collection === undefined) return;
+    store.engine.docs.putSync(recordKey(collection.id, 9), Buffer.from(serialize({ _id: 'twin', n: 0 })));
+  });
+  for (const time of ['first', 'second'])
+    t.throws(
+      () => opened(bad),
+      { code: 'PH_STORE_FORMAT', message: /format 1 and cannot become 2: t\.c: two documents .* unique index n/ },
+      `the ${time} time`,
+    );
 });

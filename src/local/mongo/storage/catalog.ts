@@ -73,7 +73,7 @@ export interface Catalog {
 }
 
 /** The version of the file's layout: to be raised with every change of keys or of what is in them, together with a migration or a refusal of the ones before. */
-const FORMAT = 1;
+export const FORMAT = '2';
 const FORMAT_KEY = Buffer.from('format');
 const CHANGES_KEY = Buffer.from('changes'); // how many transactions have changed a collection
 const NEXT_ID_KEY = Buffer.from('nextId');
@@ -140,7 +140,8 @@ function garbageKey(table: 'docs' | 'index', id: number): Buffer {
   return Buffer.from(`g:${table}:${id}`);
 }
 
-function saveCollection(meta: Table, collection: Collection): void {
+/** Writes what the catalog keeps of a collection, its counts apart; to be called inside a transaction. */
+export function saveCollection(meta: Table, collection: Collection): void {
   const writer = bsonWriter();
   writer.int32('id', collection.id);
   writer.string('database', collection.database);
@@ -218,11 +219,21 @@ function loadCollection(engine: Tables, bytes: Buffer): Collection {
   };
 }
 
-/** Whether a file has a format yet; a new one has none. Throws PH_STORE_FORMAT on one that is not this program's: another one is never read as if it were, there is
- * nothing before 1 to be migrated, and what has data but no format was written by something else. */
-function hasFormat({ docs, meta }: Tables): boolean {
-  const kept = meta.get(FORMAT_KEY)?.toString();
-  if (kept === String(FORMAT)) return true;
+/** The format that a file says it has; undefined when it says none. Never throws. */
+export function formatOf(meta: Table): string | undefined {
+  return meta.get(FORMAT_KEY)?.toString();
+}
+
+/** Makes a file one of this version's format; to be called inside a transaction, or on a new file. */
+export function setFormat(meta: Table): void {
+  meta.putSync(FORMAT_KEY, Buffer.from(FORMAT));
+}
+
+/** Whether a file has that format; a new one has none yet. Throws PH_STORE_FORMAT on another: it is never read as if it were, and what has data but no
+ * format was written by something else. */
+function hasFormat({ docs, meta }: Tables, format: string): boolean {
+  const kept = formatOf(meta);
+  if (kept === format) return true;
   if (kept === undefined && [...docs.getKeys({ limit: 1 }), ...meta.getKeys({ limit: 1 })].length === 0) return false;
   throw new StoreStartError(
     'PH_STORE_FORMAT',
@@ -230,9 +241,9 @@ function hasFormat({ docs, meta }: Tables): boolean {
   );
 }
 
-/** The collections that a file holds. Throws PH_STORE_FORMAT when its layout is of another version. */
-export function loadCollections(tables: Tables): Collection[] {
-  if (!hasFormat(tables)) return [];
+/** The collections that a file of this format holds. Throws PH_STORE_FORMAT when it is of another one. */
+export function loadCollections(tables: Tables, format = FORMAT): Collection[] {
+  if (!hasFormat(tables, format)) return [];
   const range = { start: Buffer.from('c:'), end: Buffer.from('c;') };
   return [...tables.meta.getRange(range)].map(({ value }) => loadCollection(tables, value));
 }
@@ -274,7 +285,7 @@ export function openCatalog(engine: Engine): Catalog {
     collections = new Map(loaded.map((collection) => [collection.namespace, collection]));
   }
 
-  if (!hasFormat(engine)) meta.putSync(FORMAT_KEY, Buffer.from(String(FORMAT)));
+  if (!hasFormat(engine, FORMAT)) setFormat(meta);
   changes = changesKept();
   reload();
   return {

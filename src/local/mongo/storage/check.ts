@@ -2,7 +2,7 @@ import { field, rawDocument, validateDocument } from '../bson/raw-value.js';
 import { StoreError } from '../errors.js';
 import { MAX_DOCUMENT_BYTES } from '../update/storable.js';
 import { type Collection, garbageIn, type Index, loadCollections } from './catalog.js';
-import type { Snapshot, Table } from './engine.js';
+import type { Engine, Table } from './engine.js';
 import { recordKey, successor } from './index-key.js';
 import { indexEntries } from './records.js';
 
@@ -19,7 +19,8 @@ export interface CheckReport {
 
 const SHOWN = 100;
 
-function prefixRange(id: number): { start: Buffer; end: Buffer } {
+/** The range of all keys of a collection or an index. Never throws. */
+export function prefixRange(id: number): { start: Buffer; end: Buffer } {
   const start = recordKey(id, 0).subarray(0, 4);
   return { start, end: successor(start) ?? Buffer.alloc(5, 0xff) };
 }
@@ -37,7 +38,7 @@ function* idsIn(table: Table): Generator<number> {
 /** Walks all documents and all index entries of a file in one state of it, without awaiting: every document is whole BSON with an `_id`, every index holds just what its
  * documents have for it, the counts agree, and there is nothing that belongs to nobody. Bounded in memory; what it finds is told, not mended. Throws PH_STORE_FORMAT on a
  * layout of another version. */
-export function checkStore(store: Pick<Snapshot, 'docs' | 'index' | 'meta' | 'read'>): CheckReport {
+export function checkStore(store: Pick<Engine, 'docs' | 'index' | 'meta' | 'read'>): CheckReport {
   const problems: string[] = [];
   let problemsTotal = 0;
   let documents = 0;

@@ -4,10 +4,12 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Binary, type Document, MongoClient, MongoServerError } from 'mongodb';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import ts from 'typescript';
 import { StoreStartError } from '../../../src/local/mongo/errors.js';
 import { type EmbeddedStore, startEmbeddedStore } from '../../../src/local/mongo/server.js';
+import { checkStore } from '../../../src/local/mongo/storage/check.js';
+import { openSnapshot } from '../../../src/local/mongo/storage/engine.js';
 import { openStore } from '../../../src/local/mongo/store.js';
 import { mountSmallDisk } from '../../support/small-disk.js';
 
@@ -60,6 +62,13 @@ function startHost(program: string, dataDir: string): Promise<Host> {
     });
     child.once('exit', (code) => reject(new Error(`the host ended with ${code}`)));
   });
+}
+
+/** The checker of `posthorn doctor --store` finds nothing wrong, beside the host too. */
+async function agrees(t: Test, dataDir: string): Promise<void> {
+  const snapshot = openSnapshot(join(dataDir, 'store'));
+  t.strictSame(checkStore(snapshot).problems, [], 'documents and indexes agree');
+  await snapshot.close();
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -147,6 +156,7 @@ t.test('kill -9 of the host under 8 writing clients loses nothing that was ackno
       'no half of a write, no older one',
     );
   }
+  await agrees(t, dataDir);
 });
 
 async function startedError(promise: Promise<EmbeddedStore>): Promise<StoreStartError> {
@@ -350,4 +360,5 @@ t.test('a full disk refuses writes, loses nothing, and with room writes go on', 
   );
   await reader.close();
   await again.stop();
+  await agrees(t, mount);
 });

@@ -22,8 +22,6 @@ export interface EmbeddedStore {
   readonly port: number;
   /** Open connections. */
   clients(): number;
-  /** Copies the store while it serves into `<dir>/store`, so that a store can be started on `dir`. Rejects when the directory cannot be written. */
-  backup(dir: string): Promise<void>;
   /** Ends the connections, finishes the writes under way, closes the file and gives the directory free. Never rejects. */
   stop(): Promise<void>;
 }
@@ -187,7 +185,6 @@ export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise
     uri: `mongodb://${HOST}:${port}/posthorn`,
     port,
     clients: () => sockets.size,
-    backup: (dir) => engine.backup(join(dir, 'store')),
     stop: () => (stopping ??= stop()),
   };
 }

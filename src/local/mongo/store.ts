@@ -3,7 +3,6 @@ import { openCursors } from './commands/cursors.js';
 import { openWakes } from './commands/wakes.js';
 import { type StoreError, StoreStartError } from './errors.js';
 import { type Catalog, type Collection, openCatalog } from './storage/catalog.js';
-import { checkStore } from './storage/check.js';
 import { type Engine, type EngineOptions, openEngine } from './storage/engine.js';
 import { migrateFile } from './storage/migration.js';
 import { openRecords } from './storage/records.js';
@@ -28,14 +27,6 @@ export interface StoreOptions {
   readonly log?: StoreLog | undefined;
   /** As the engine's. */
   readonly open?: EngineOptions['open'];
-}
-
-/** Throws PH_STORE_FORMAT when a file that was cut off lacks anything that it must have. */
-function lookAtDoubtful(engine: Engine): void {
-  if (!engine.isDoubtful) return;
-  const { problems, problemsTotal } = checkStore(engine);
-  if (problemsTotal > 0) throw damaged(`it was cut off, ${problemsTotal} problems: ${problems[0]}`);
-  engine.trust();
 }
 
 function damaged(why: string): StoreStartError {
@@ -103,7 +94,6 @@ export function openStore(options: StoreOptions): Store {
   try {
     if (migrateFile(engine)) options.log?.info({}, 'local store: the indexes of an older format were built anew');
     catalog = openCatalog(engine);
-    lookAtDoubtful(engine);
   } catch (error) {
     void engine.close();
     throw startError(error, options.directory);

@@ -227,36 +227,6 @@ t.test('one host at a time, its port, its format', async (t) => {
   t.match(await startedError(startEmbeddedStore({ dataDir })), { code: 'PH_STORE_FORMAT', message: /99/ });
 });
 
-t.test('a copy made while serving can be started on', async (t) => {
-  const dataDir = t.testdir({ a: {}, b: {} });
-  const store = await startEmbeddedStore({ dataDir: join(dataDir, 'a') });
-  const client = await new MongoClient(store.uri).connect();
-  const things = client.db().collection('things');
-  await things.createIndex({ n: 1 }, { unique: true });
-  await things.insertMany(Array.from({ length: 500 }, (_, n) => ({ n })));
-  const writing = things.insertMany(Array.from({ length: 500 }, (_, n) => ({ n: 500 + n })));
-  await store.backup(join(dataDir, 'b'));
-  await writing;
-  await client.close();
-  await store.stop();
-  const copy = await startEmbeddedStore({ dataDir: join(dataDir, 'b') });
-  const reader = await new MongoClient(copy.uri).connect();
-  const found = await reader.db().collection('things').countDocuments();
-  t.ok(found >= 500 && found <= 1000, `${found} rows`);
-  t.equal(
-    await reader
-      .db()
-      .collection('things')
-      .find({ n: { $gte: 0 } })
-      .hint('n_1')
-      .toArray()
-      .then((rows) => rows.length),
-    found,
-  );
-  await reader.close();
-  await copy.stop();
-});
-
 async function code(promise: Promise<unknown>): Promise<unknown> {
   try {
     await promise;

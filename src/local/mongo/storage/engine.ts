@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statfsSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { diskFailed, outOfSpace, StoreError, StoreStartError } from '../errors.js';
-import { FILE_NAME, inspectFile } from './file-header.js';
+import { FILE_NAME, inspectPages, readHeader } from './file-header.js';
 
 /** One table of the file: keys and values are bytes, keys in byte order. */
 export type Table = Database<Buffer, Buffer>;
@@ -22,14 +22,10 @@ export interface Engine {
   write(step: WriteStep, grows: boolean): Promise<void>;
   /** Bytes in use by documents and indexes, free pages not counted. */
   usedBytes(): number;
-  /** The file was shorter than its last commit may reach to: all of it must be looked at before it is used. Until `trust` is called the next start says so too. */
-  readonly isDoubtful: boolean;
-  trust(): void;
   /** What every write is refused with now: OutOfDiskSpace (14031) while there is no room, FileStreamFailed (39) since the disk failed, ShutdownInProgress (91) since another process hosts the store; undefined while they are taken. */
   refusal(): StoreError | undefined;
   /** Throws that too when nothing can be read any more either: the disk failed so that lmdb gave up, or another process hosts the store (ShutdownInProgress, 91). */
   checkReadable(): void;
-  backup(directory: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -75,7 +71,6 @@ const FILE_OPTIONS = {
   keyEncoding: 'binary',
   maxDbs: 8,
 } as const;
-const DOUBT = 'cut-off'; // lies beside a file that was completed and not looked at yet
 const BATCH_MS = 6; // how long a batch may hold the event loop
 const SPACE_CHECK_MS = 100;
 const CAUSE_MS = 1000;
@@ -141,38 +136,56 @@ export interface Snapshot extends Pick<Engine, 'docs' | 'index' | 'meta' | 'read
   close(): Promise<void>;
 }
 
-/** Opens the file in `directory` for reading, beside the process that may serve it. All that is read before the next await is of one commit. Throws PH_STORE_FORMAT, and
- * what lmdb throws. */
-export function openSnapshot(directory: string): Snapshot {
-  inspectFile(directory);
-  const root: RootDatabase<Buffer, Buffer> = open({ path: directory, ...FILE_OPTIONS, readOnly: true });
-  return {
-    ...openTables(root, directory),
-    read: readBytes,
-    async copyTo(target) {
-      mkdirSync(target, { recursive: true });
-      await root.backup(target, true);
-    },
-    close: () => root.close(),
-  };
+/** Looks at every page of the state that a reader of lmdb's own holds: what it holds is not written over meanwhile. */
+function inspectHeld(root: RootDatabase<Buffer, Buffer>, directory: string): void {
+  for (;;) {
+    const header = readHeader(directory);
+    const held = root.useReadTransaction();
+    try {
+      if (header === undefined) return;
+      if (readHeader(directory)?.transaction !== header.transaction) continue; // which of the two is held is not known
+      inspectPages(directory, header, true);
+      return;
+    } finally {
+      held.done();
+    }
+  }
 }
 
-/** Makes a file as long as its last commit may reach to: a page beyond its end would end the process with a signal, one of zeros is an error of lmdb's. Returns whether
- * it was shorter, now or at an earlier start that found it wanting. */
-function completeFile(directory: string): boolean {
-  const header = inspectFile(directory);
-  const mark = join(directory, DOUBT);
-  if (header === undefined || header.actual >= header.expected) return header !== undefined && existsSync(mark);
-  writeFileSync(mark, '');
-  truncateSync(join(directory, FILE_NAME), header.expected);
-  return true;
+/** Opens the file in `directory` for reading, beside the process that may serve it, and looks at every page of it. All that is read before the next await is of one commit. Throws
+ * PH_STORE_FORMAT, and what lmdb throws. */
+export function openSnapshot(directory: string): Snapshot {
+  readHeader(directory);
+  const root: RootDatabase<Buffer, Buffer> = open({ path: directory, ...FILE_OPTIONS, readOnly: true });
+  try {
+    inspectHeld(root, directory);
+    return {
+      ...openTables(root, directory),
+      read: readBytes,
+      async copyTo(target) {
+        mkdirSync(target, { recursive: true });
+        await root.backup(target, true);
+      },
+      close: () => root.close(),
+    };
+  } catch (error) {
+    void root.close();
+    throw error;
+  }
+}
+
+/** Makes a file as long as its last commit may reach to, once all that the commit needs was found in it. Throws PH_STORE_FORMAT when something was not. */
+function completeFile(directory: string): void {
+  const header = readHeader(directory);
+  if (header !== undefined && inspectPages(directory, header, false))
+    truncateSync(join(directory, FILE_NAME), header.expected);
 }
 
 /** Opens the file in `directory` (made when missing). Each batch of writes is one transaction of lmdb, flushed before any of them settles; what comes
  * meanwhile is the next batch. Throws what lmdb throws when the directory cannot be opened. */
 export function openEngine(options: EngineOptions): Engine {
   mkdirSync(options.directory, { recursive: true });
-  const isDoubtful = completeFile(options.directory);
+  completeFile(options.directory);
   const root: RootDatabase<Buffer, Buffer> = (options.open ?? open)({
     path: options.directory,
     ...FILE_OPTIONS,
@@ -327,8 +340,6 @@ export function openEngine(options: EngineOptions): Engine {
     docs,
     index,
     meta,
-    isDoubtful,
-    trust: () => rmSync(join(options.directory, DOUBT), { force: true }),
     usedBytes,
     refusal() {
       if (broken !== undefined) return broken;
@@ -350,10 +361,6 @@ export function openEngine(options: EngineOptions): Engine {
         queue.push({ step, grows, resolve, reject });
         draining ??= drain();
       });
-    },
-    async backup(directory) {
-      mkdirSync(directory, { recursive: true });
-      await root.backup(directory, true);
     },
     async close() {
       closed = true;

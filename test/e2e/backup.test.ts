@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import t from 'tap';
@@ -31,10 +31,13 @@ t.test('a backup made under load starts; doctor --store walks store and copy, an
   await api.importPeople(people);
   const id = await api.broadcast({ text: '#1 before the copy' });
   await eventually('some of it is sent', 30_000, async () => (await api.showBroadcast(id)).sent > 20);
+  mkdirSync(join(second, 'data/.partial/store'), { recursive: true });
+  writeFileSync(join(second, 'data/.partial/store/data.mdb'), 'of a copy that was interrupted');
   const copied = await run(first, {}, 'backup', join(second, 'data'), '--json');
   t.equal(copied.code, 0, copied.stderr);
   t.same(JSON.parse(copied.stdout), { directory: join(second, 'data') });
   t.equal(statSync(join(second, 'data/secret-key')).mode & 0o777, 0o600);
+  t.notOk(existsSync(join(second, 'data/.partial')), 'the remains of an interrupted copy were replaced');
   await broadcastDone(api, id, 60_000);
 
   t.match(await run(first, {}, 'backup', join(second, 'data')), { code: 64, stderr: /not empty/ });
@@ -63,4 +66,6 @@ t.test('a backup made under load starts; doctor --store walks store and copy, an
   t.match(await run(second, {}, 'doctor', '--store', '--json'), { code: 1, stdout: /is missing in index/ });
   writeFileSync(join(second, 'data/store/data.mdb'), readFileSync(join(second, 'data/secret-key')));
   t.match(await run(second, {}, 'doctor', '--store'), { code: /1|78/, stdout: /no file of this store/ });
+  t.match(await run(second, {}, 'backup', join(dir, 'fourth')), { code: /1|78/, stderr: /no file of this store/ });
+  t.strictSame(readdirSync(join(dir, 'fourth')), [], 'what could not be copied in full leaves nothing');
 });

@@ -86,22 +86,28 @@ async function probe({ store, place }: CommandStore): Promise<Finding[]> {
   return findings;
 }
 
+/** Why a check of the store could not be made. */
+function storeFailure(check: string, error: unknown): Finding {
+  const { text, exitCode } = ending(error);
+  const status = exitCode === EXIT.unavailable ? 'unreachable' : 'failed';
+  return { check, status, detail: (text.split('\n')[0] ?? '').replace(/^posthorn: /, '') };
+}
+
 async function storeFindings(session: Session): Promise<Finding[]> {
   try {
     return await withStore(session, probe);
   } catch (error) {
-    const { text, exitCode } = ending(error);
-    const status = exitCode === EXIT.unavailable ? 'unreachable' : 'failed';
-    return [{ check: 'store', status, detail: (text.split('\n')[0] ?? '').replace(/^posthorn: /, '') }];
+    return [storeFailure('store', error)];
   }
 }
 
+const WALK = 'store, all of it';
+
 /** Each problem as a finding of its own; `total` counts those that are not shown, too. */
 function walked(problems: readonly string[], total: number, detail: string): Finding[] {
-  const check = 'store, all of it';
-  if (total === 0) return [{ check, status: 'ok', detail }];
+  if (total === 0) return [{ check: WALK, status: 'ok', detail }];
   const more = total > problems.length ? [`${total - problems.length} more`] : [];
-  return [...problems, ...more].map((problem): Finding => ({ check, status: 'failed', detail: problem }));
+  return [...problems, ...more].map((problem): Finding => ({ check: WALK, status: 'failed', detail: problem }));
 }
 
 /** Walks the file of the embedded store in one state of it, beside the process that may serve it. */
@@ -135,7 +141,7 @@ async function mongodbWalk(session: Session): Promise<Finding[]> {
       return walked(problems, problems.length, `${collections.length} collections are valid`);
     });
   } catch (error) {
-    return walked([(error as Error).message], 1, '');
+    return [storeFailure(WALK, error)];
   }
 }
 

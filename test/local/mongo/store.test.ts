@@ -175,6 +175,49 @@ t.test('writes of many: counts, order, errors', async (t) => {
   );
 });
 
+t.test('a long write does not hold up the writes of others, nor is it misled by them', async (t) => {
+  const things = fresh();
+  const COUNT = 20_000;
+  await things.createIndex({ n: 1 });
+  await things.insertMany(
+    Array.from({ length: COUNT }, (_, n) => ({ _id: n, n, by: 0, text: 'x'.repeat(200) }) as unknown as Document),
+  );
+  const at = (n: number): Document => ({ _id: n }) as unknown as Document;
+  const work: [string, () => Promise<unknown>][] = [
+    ['updateMany', () => things.updateMany({ n: { $gte: 0 } }, { $inc: { n: 1, by: 1 } })],
+    ['createIndexes', () => things.createIndex({ by: 1, text: 1 })],
+    ['deleteMany', () => things.deleteMany({ by: 1 })],
+  ];
+  for (const [what, start] of work) {
+    let ended = false;
+    const long = start().finally(() => {
+      ended = true;
+    });
+    let others = 0;
+    for (let k = 0; !ended; k++) {
+      // The last ones: moved on in the index before the long write comes to them, and once more behind it.
+      if (what === 'updateMany') await things.updateOne(at(COUNT - 1 - (k % 50)), { $inc: { n: 7 } });
+      else await things.insertOne({ n: -1, by: 1000, text: `${k}` });
+      if (!ended) others++;
+    }
+    await long;
+    t.ok(others >= 3, `${others} writes came through during ${what}`);
+    if (what === 'updateMany') t.equal(await things.countDocuments({ by: 1 }), COUNT, 'each is changed once');
+  }
+  t.equal(await things.countDocuments({ by: 1 }), 0);
+  const left = await things.countDocuments({});
+  t.equal(
+    (
+      await things
+        .find({ by: { $gte: 0 } })
+        .hint('by_1_text_1')
+        .toArray()
+    ).length,
+    left,
+    'the index has them all',
+  );
+});
+
 t.test('cursors: batches, skip, limit, kill', async (t) => {
   const things = fresh();
   await things.insertMany(Array.from({ length: 250 }, (_, n) => ({ n })));

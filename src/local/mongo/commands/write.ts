@@ -7,8 +7,9 @@ import { compileFilter, type Filter } from '../query/filter.js';
 import type { Trail } from '../query/path.js';
 import { planQuery } from '../query/plan.js';
 import { parseSort } from '../query/sort.js';
-import type { Collection, Index } from '../storage/catalog.js';
+import type { Collection } from '../storage/catalog.js';
 import { recordKey } from '../storage/index-key.js';
+import { type RecordSet, recordSet } from '../storage/record-set.js';
 import { type Ahead, type Found, openScan, readAhead, type Scan } from '../storage/scan.js';
 import type { Update } from '../update/change.js';
 import { storableDocument, withTimestamps } from '../update/storable.js';
@@ -100,11 +101,6 @@ export function updateRecord(
   return next;
 }
 
-/** Whether an update may change where an index has a document. */
-function mayMove(index: Index, { touched }: Update): boolean {
-  return touched === undefined || [...index.roots].some((root) => touched.has(root));
-}
-
 /** The fields of one statement. */
 export type StatementFields = ReadonlyMap<string, RawValue>;
 
@@ -134,8 +130,8 @@ export function updateStatement(
   if (multi && update.replaces) throw failedToParse('multi update is not supported for replacement-style update');
   if (multi && sort.length > 0) throw failedToParse('Cannot specify sort with multi=true');
   const choose = sort.length > 0 ? openChoice(store, filter, sort, given.get('hint')) : undefined;
-  // What an index yields may move ahead of the scan by being changed: each document is changed once.
-  let changed: Set<number> | undefined;
+  // What an index yields may move ahead of the scan by being changed, by others too: each document is changed once.
+  let changed: RecordSet | undefined;
   let scan: Scan | undefined;
   let matched = 0;
   let modified = 0;
@@ -147,7 +143,7 @@ export function updateStatement(
     }
     if (scan === undefined) {
       const plan = planQuery(collection, filter, [], hintOf(given.get('hint'), collection));
-      if (multi && plan.index !== undefined && mayMove(plan.index, update)) changed = new Set();
+      if (multi && plan.index !== undefined) changed = recordSet();
       scan = openScan(store.engine, store.catalog, collection, plan, scratch);
     }
     return readAhead(scan, (document) => filter.matches(document), outOfTime, multi ? undefined : 1);

@@ -4,6 +4,7 @@ import type { Plan } from '../query/plan.js';
 import type { Catalog, Collection } from './catalog.js';
 import type { Engine } from './engine.js';
 import { recordKey } from './index-key.js';
+import { recordSet } from './record-set.js';
 
 /** A read of a collection that can be left and taken up again, in another transaction too: it keeps its place by keys, no open cursor. */
 export interface Scan {
@@ -67,7 +68,7 @@ export function openScan(
   allocate?: (bytes: number) => Buffer,
 ): Scan {
   const { docs, index: table } = engine;
-  const seen = plan.repeats ? new Set<number>() : undefined;
+  const seen = plan.repeats ? recordSet() : undefined;
   let interval = 0;
   let last: Buffer | undefined;
   let lastRecord = 0;

@@ -1,16 +1,16 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createBotApi } from './bot-api.js';
-import { REFUSALS } from './bot-refusal.js';
+import { createBotApi } from './bot-api/bot-api.js';
+import { REFUSALS } from './bot-api/refusal.js';
+import { Sending } from './bot-api/sending.js';
+import { UpdatePolls } from './bot-api/update-polls.js';
 import { type LocalClock, ownClock, systemClock } from './clock.js';
-import { lockDirectory } from './data-lock.js';
-import { type Exchange, type HttpListener, listenHttp } from './http-listener.js';
-import { Journal } from './journal.js';
-import { createLocalRoutes, makeBot } from './local-routes.js';
+import { createLocalRoutes, makeBot } from './control/routes.js';
+import { type Exchange, type HttpListener, listenHttp } from './http/listener.js';
 import { LocalTelegramError } from './local-telegram-error.js';
-import { Sending } from './sending.js';
-import { UpdatePolls } from './update-polls.js';
-import { World } from './world.js';
+import { lockDirectory } from './world/data-lock.js';
+import { Journal } from './world/journal.js';
+import { World } from './world/world.js';
 
 const USUAL_PORT = 8081;
 const CLIENT_QUIET_MS = 15_000;

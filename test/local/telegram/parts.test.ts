@@ -2,11 +2,8 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { lockDirectory } from '../../../src/local/telegram/data-lock.js';
-import { Dialogs } from '../../../src/local/telegram/dialogs.js';
-import { changeFaults, isBlockedByFault, NO_FAULTS } from '../../../src/local/telegram/faults.js';
-import { HttpReader, type HttpRequest } from '../../../src/local/telegram/http-reader.js';
-import { Journal } from '../../../src/local/telegram/journal.js';
+import { HttpReader, type HttpRequest } from '../../../src/local/telegram/http/reader.js';
+import { changeFaults, isBlockedByFault, NO_FAULTS } from '../../../src/local/telegram/limits/faults.js';
 import {
   GROUP_LIMIT,
   type LimitModel,
@@ -14,10 +11,13 @@ import {
   paceTake,
   paceWait,
   privateChatWait,
-} from '../../../src/local/telegram/rate-limits.js';
-import { readSnapshots, writeSnapshot } from '../../../src/local/telegram/snapshot.js';
-import { findEntities } from '../../../src/local/telegram/text-entities.js';
-import { UpdateQueue } from '../../../src/local/telegram/update-queue.js';
+} from '../../../src/local/telegram/limits/rate-limits.js';
+import { findEntities } from '../../../src/local/telegram/text/text-entities.js';
+import { lockDirectory } from '../../../src/local/telegram/world/data-lock.js';
+import { Dialogs } from '../../../src/local/telegram/world/dialogs.js';
+import { Journal } from '../../../src/local/telegram/world/journal.js';
+import { readSnapshots, writeSnapshot } from '../../../src/local/telegram/world/snapshot.js';
+import { UpdateQueue } from '../../../src/local/telegram/world/update-queue.js';
 
 interface Read {
   readonly requests: HttpRequest[];

@@ -1,9 +1,9 @@
+import type { Faults } from '../limits/faults.js';
+import { paceTake } from '../limits/rate-limits.js';
 import { type Bot, type BotMaking, type BotSettings, newBot, wants } from './bot.js';
 import { countCall } from './counters.js';
-import type { Faults } from './faults.js';
 import type { Journal } from './journal.js';
 import { FIRST_PERSON_ID, type PeopleRange } from './people.js';
-import { paceTake } from './rate-limits.js';
 import { type JournalRecord, type MessageExtra, readRecord } from './record.js';
 import { readSnapshots, writeSnapshot } from './snapshot.js';
 import { adoptWorld, packWorld } from './world-snapshot.js';

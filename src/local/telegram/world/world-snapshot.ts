@@ -1,8 +1,8 @@
+import type { Faults } from '../limits/faults.js';
+import { paceTake } from '../limits/rate-limits.js';
 import { type BotMaking, type BotSettings, newBot } from './bot.js';
 import type { Counters } from './counters.js';
-import type { Faults } from './faults.js';
 import type { PeopleRange } from './people.js';
-import { paceTake } from './rate-limits.js';
 import type { Snapshot } from './snapshot.js';
 import { UpdateQueue } from './update-queue.js';
 import { addBot, type WorldState } from './world-state.js';

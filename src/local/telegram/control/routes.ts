@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import type { Bot } from './bot.js';
-import { isObject, parseJson, UNREADABLE_JSON } from './bot-arguments.js';
-import type { LocalClock } from './clock.js';
-import { changeFaults } from './faults.js';
-import type { Exchange } from './http-listener.js';
-import { CHAT_PAGE } from './local-page.js';
+import { isObject, parseJson, UNREADABLE_JSON } from '../bot-api/arguments.js';
+import type { UpdatePolls } from '../bot-api/update-polls.js';
+import type { LocalClock } from '../clock.js';
+import type { Exchange } from '../http/listener.js';
+import { changeFaults } from '../limits/faults.js';
+import { CHAT_PAGE } from '../page/local-page.js';
+import { findEntities } from '../text/text-entities.js';
+import type { Bot } from '../world/bot.js';
+import type { PeopleRange } from '../world/people.js';
+import type { World } from '../world/world.js';
 import { history, messageSeen } from './message-view.js';
-import type { PeopleRange } from './people.js';
-import { findEntities } from './text-entities.js';
-import type { UpdatePolls } from './update-polls.js';
-import type { World } from './world.js';
 
 const PEOPLE_MAX = 1_000_000;
 const TEXT_MAX = 4096;

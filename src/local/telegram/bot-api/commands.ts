@@ -1,7 +1,7 @@
-import type { Bot } from './bot.js';
-import { type BotArguments, isObject, jsonArgument, textArgument } from './bot-arguments.js';
-import { type BotRefusal, badRequest } from './bot-refusal.js';
-import type { World } from './world.js';
+import type { Bot } from '../world/bot.js';
+import type { World } from '../world/world.js';
+import { type BotArguments, isObject, jsonArgument, textArgument } from './arguments.js';
+import { type BotRefusal, badRequest } from './refusal.js';
 
 const COMMANDS_MAX = 100;
 const DESCRIPTION_MAX = 256;

@@ -1,4 +1,9 @@
-import type { Bot } from './bot.js';
+import type { LocalClock } from '../clock.js';
+import type { Exchange } from '../http/listener.js';
+import type { Bot } from '../world/bot.js';
+import { countCall } from '../world/counters.js';
+import { chatJson } from '../world/people.js';
+import type { World } from '../world/world.js';
 import {
   type BotArguments,
   flagArgument,
@@ -6,17 +11,12 @@ import {
   jsonArgument,
   readArguments,
   textArgument,
-} from './bot-arguments.js';
-import { deleteMyCommands, getMyCommands, setMyCommands } from './bot-commands.js';
-import { BotRefusal, badRequest, REFUSALS } from './bot-refusal.js';
-import type { LocalClock } from './clock.js';
-import { countCall } from './counters.js';
-import type { Exchange } from './http-listener.js';
-import { chatJson } from './people.js';
+} from './arguments.js';
+import { deleteMyCommands, getMyCommands, setMyCommands } from './commands.js';
+import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
 import { findChat, sendMessage } from './send-message.js';
 import type { Sending, SendMethod } from './sending.js';
 import type { UpdatePolls } from './update-polls.js';
-import type { World } from './world.js';
 
 const UPDATES_LIMIT = 100;
 const POLL_MAX_S = 50;

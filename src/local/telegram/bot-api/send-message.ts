@@ -1,4 +1,11 @@
-import type { Bot } from './bot.js';
+import { history, messageJson } from '../control/message-view.js';
+import { isBlockedByFault } from '../limits/faults.js';
+import { privateChatWait } from '../limits/rate-limits.js';
+import { findEntities } from '../text/text-entities.js';
+import type { Bot } from '../world/bot.js';
+import { chatJson, FIRST_PERSON_ID, type PeopleRange } from '../world/people.js';
+import type { SentRecord, WrittenRecord } from '../world/record.js';
+import type { World } from '../world/world.js';
 import {
   type BotArguments,
   flagArgument,
@@ -7,15 +14,8 @@ import {
   jsonArgument,
   textArgument,
   UNREADABLE_JSON,
-} from './bot-arguments.js';
-import { BotRefusal, badRequest, REFUSALS, tooManyRequests } from './bot-refusal.js';
-import { isBlockedByFault } from './faults.js';
-import { history, messageJson } from './message-view.js';
-import { chatJson, FIRST_PERSON_ID, type PeopleRange } from './people.js';
-import { privateChatWait } from './rate-limits.js';
-import type { SentRecord, WrittenRecord } from './record.js';
-import { findEntities } from './text-entities.js';
-import type { World } from './world.js';
+} from './arguments.js';
+import { BotRefusal, badRequest, REFUSALS, tooManyRequests } from './refusal.js';
 
 const TEXT_MAX = 4096;
 const PARSE_MODES = new Set(['', 'html', 'markdown', 'markdownv2']);

@@ -1,6 +1,6 @@
-import type { Bot } from './bot.js';
-import { isObject } from './bot-arguments.js';
-import { chatJson, FIRST_PERSON_ID, type Person, userJson } from './people.js';
+import { isObject } from '../bot-api/arguments.js';
+import type { Bot } from '../world/bot.js';
+import { chatJson, FIRST_PERSON_ID, type Person, userJson } from '../world/people.js';
 import {
   type BlockRecord,
   type JournalRecord,
@@ -8,8 +8,8 @@ import {
   readRecord,
   type SentRecord,
   type WrittenRecord,
-} from './record.js';
-import type { World } from './world.js';
+} from '../world/record.js';
+import type { World } from '../world/world.js';
 
 /** Most messages of one chat that can be read back. */
 const HISTORY_MAX = 100;

@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { HttpReader, type HttpRequest } from './http-reader.js';
+import { HttpReader, type HttpRequest } from './reader.js';
 
 /** Largest request body taken, in bytes: a list of a million blocked people fits. */
 const BODY_MAX_BYTES = 16 * 1024 * 1024;

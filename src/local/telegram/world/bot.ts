@@ -1,6 +1,6 @@
+import { newPace, type Pace } from '../limits/rate-limits.js';
 import { SecondWindow } from './counters.js';
 import { Dialogs } from './dialogs.js';
-import { newPace, type Pace } from './rate-limits.js';
 import { UpdateQueue } from './update-queue.js';
 
 /** Kinds of updates that a bot gets only when it asks for them by name. */

@@ -1,11 +1,11 @@
-import type { Bot } from './bot.js';
-import type { BotArguments } from './bot-arguments.js';
-import { BotRefusal, REFUSALS, tooManyRequests } from './bot-refusal.js';
-import type { LocalClock } from './clock.js';
-import { countCall } from './counters.js';
-import type { Exchange } from './http-listener.js';
-import { paceTake, paceWait } from './rate-limits.js';
-import type { World } from './world.js';
+import type { LocalClock } from '../clock.js';
+import type { Exchange } from '../http/listener.js';
+import { paceTake, paceWait } from '../limits/rate-limits.js';
+import type { Bot } from '../world/bot.js';
+import { countCall } from '../world/counters.js';
+import type { World } from '../world/world.js';
+import type { BotArguments } from './arguments.js';
+import { BotRefusal, REFUSALS, tooManyRequests } from './refusal.js';
 
 /** A method that writes to a chat: the result in JSON when it is accepted, else why not. */
 export type SendMethod = (world: World, bot: Bot, args: BotArguments, now: number) => string | BotRefusal;

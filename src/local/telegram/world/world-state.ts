@@ -1,6 +1,6 @@
+import { type Faults, NO_FAULTS } from '../limits/faults.js';
 import { type Bot, newBot } from './bot.js';
 import { type Counters, newCounters } from './counters.js';
-import { type Faults, NO_FAULTS } from './faults.js';
 import { People } from './people.js';
 import { UpdateQueue } from './update-queue.js';
 

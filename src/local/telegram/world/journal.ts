@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { LocalTelegramError } from './local-telegram-error.js';
+import { LocalTelegramError } from '../local-telegram-error.js';
 
 /** Bytes after which a segment is closed and the world is written whole. */
 const SEGMENT_BYTES = 32 * 1024 * 1024;

@@ -1,6 +1,6 @@
+import type { Faults } from '../limits/faults.js';
 import type { BotMaking, BotSettings } from './bot.js';
 import type { Counters } from './counters.js';
-import type { Faults } from './faults.js';
 import type { PeopleRange } from './people.js';
 
 /** Fields of the Bot API's Message beyond the text, as the bot or the person gave them; `parse_mode` and `reply_to` are the record's own. */

@@ -1,4 +1,4 @@
-import { isObject } from './bot-arguments.js';
+import { isObject } from '../bot-api/arguments.js';
 import { LIMIT_MODELS, type LimitModel } from './rate-limits.js';
 
 const DELAY_MAX_MS = 600_000;

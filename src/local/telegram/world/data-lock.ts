@@ -1,6 +1,6 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { LocalTelegramError } from './local-telegram-error.js';
+import { LocalTelegramError } from '../local-telegram-error.js';
 
 const TRIES = 5;
 

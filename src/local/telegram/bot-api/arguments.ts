@@ -1,6 +1,6 @@
 import { parse as parseForm } from 'node:querystring';
-import { type BotRefusal, badRequest } from './bot-refusal.js';
-import type { HttpRequest } from './http-reader.js';
+import type { HttpRequest } from '../http/reader.js';
+import { type BotRefusal, badRequest } from './refusal.js';
 
 /** The arguments of one Bot API call by name, from the query and the body (which wins); values as sent. */
 export type BotArguments = Readonly<Record<string, unknown>>;

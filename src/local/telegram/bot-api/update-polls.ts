@@ -1,9 +1,9 @@
-import type { Bot } from './bot.js';
-import { REFUSALS } from './bot-refusal.js';
-import type { LocalClock } from './clock.js';
-import type { Exchange } from './http-listener.js';
-import { updateJson } from './message-view.js';
-import type { World } from './world.js';
+import type { LocalClock } from '../clock.js';
+import { updateJson } from '../control/message-view.js';
+import type { Exchange } from '../http/listener.js';
+import type { Bot } from '../world/bot.js';
+import type { World } from '../world/world.js';
+import { REFUSALS } from './refusal.js';
 
 interface Poll {
   readonly bot: Bot;

@@ -1,0 +1,26 @@
+import { changeFaults } from '../limits/faults.js';
+import { type Call, done, type LocalRoutesDeps, type Reply, refuse, strangeField } from './call.js';
+
+/** PUT faults: what goes wrong on purpose from now on. */
+export function putFaults({ world }: LocalRoutesDeps, { body }: Call): Reply {
+  const faults = changeFaults(world.state.faults, body);
+  if (typeof faults === 'string') return refuse(faults);
+  world.setFaults(faults);
+  return done(faults);
+}
+
+/** GET stats: the counters. */
+export function getStats({ world }: LocalRoutesDeps): Reply {
+  return done(world.state.counters);
+}
+
+/** POST reset: counters and faults, and the world if wished. */
+export function postReset({ world, polls }: LocalRoutesDeps, { body }: Call): Reply {
+  const strange = strangeField(body, ['world']);
+  if (strange !== undefined) return refuse(strange);
+  const { world: withWorld = false } = body;
+  if (typeof withWorld !== 'boolean') return refuse('world: expected true or false');
+  world.reset(withWorld);
+  polls.revise();
+  return done({ world: withWorld });
+}

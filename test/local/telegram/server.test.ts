@@ -1,94 +1,7 @@
 import { connect } from 'node:net';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { Telegraf } from 'telegraf';
-import type { LocalClock } from '../../../src/local/telegram/clock.js';
-import {
-  type LocalTelegram,
-  type LocalTelegramOptions,
-  startLocalTelegram,
-} from '../../../src/local/telegram/server.js';
-
-interface Timer {
-  readonly at: number;
-  readonly run: () => void;
-}
-
-/** A clock that goes when told to; `advance` runs what falls due, with real turns of the event loop between. */
-function manualClock(): LocalClock & { advance(ms: number): Promise<void>; pending(): number } {
-  let now = 1_800_000_000_000;
-  const timers = new Set<Timer>();
-  return {
-    now: () => now,
-    after(ms, run) {
-      const timer = { at: now + ms, run };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-    async advance(ms) {
-      const until = now + ms;
-      for (;;) {
-        const [next] = [...timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
-        if (next === undefined) break;
-        timers.delete(next);
-        now = next.at;
-        next.run();
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      now = until;
-    },
-    pending: () => timers.size,
-  };
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  // biome-ignore lint/suspicious/noExplicitAny: answers are compared, not typed
-  readonly body: any;
-}
-
-/** A local Telegram with its first bot, and short ways to talk to both of its sides. */
-interface Bench {
-  readonly telegram: LocalTelegram;
-  readonly token: string;
-  readonly botId: number;
-  call(method: string, args?: Record<string, unknown>, token?: string): Promise<Answer>;
-  local(method: string, path: string, body?: unknown): Promise<Answer>;
-  people(count: number, more?: Record<string, unknown>): Promise<number[]>;
-}
-
-async function ask(url: string, init: RequestInit): Promise<Answer> {
-  const response = await fetch(url, init);
-  const text = await response.text();
-  const isJson = response.headers.get('content-type') === 'application/json';
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
-}
-
-async function bench(t: Test, options: Partial<LocalTelegramOptions> = {}): Promise<Bench> {
-  const telegram = await startLocalTelegram({ dataDir: t.testdir(), port: 0, ...options });
-  t.teardown(() => telegram.stop());
-  const local: Bench['local'] = (method, path, body) =>
-    ask(`${telegram.url}/local/${path}`, { method, ...(body !== undefined && { body: JSON.stringify(body) }) });
-  const [{ id, token }] = (await local('GET', 'bots')).body;
-  return {
-    telegram,
-    token,
-    botId: id,
-    local,
-    call: (method, args = {}, as = token) =>
-      ask(`${telegram.url}/bot${as}/${method}`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(args),
-      }),
-    people: async (count, more) => (await local('POST', 'people', { count, ...more })).body.ids,
-  };
-}
-
-/** Waits until something holds that sockets bring about, without a fixed time. */
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 2));
-}
+import { type Answer, ask, bench, manualClock, until } from './telegram-bench.js';
 
 t.test('every refusal in Telegram’s own words', async (t) => {
   const { call, local, people, telegram, token, botId } = await bench(t);
@@ -419,7 +332,7 @@ t.test('the control API names what is wrong', async (t) => {
     ['PUT', 'blocks', { botId, userIds: [ann, 5] }, 400, /^userIds\[1\]:/],
     ['PUT', 'faults', { latencyMs: 'x' }, 400, /^latencyMs:/],
     ['POST', 'reset', { world: 1 }, 400, /^world:/],
-    ['POST', 'chats', { type: 'group' }, 501, /not built yet/],
+    ['POST', 'chats', { type: 'group' }, 400, /^title:/],
     ['PUT', 'stats', {}, 405, /^method:/],
     ['GET', 'nothing', undefined, 404, /^path:/],
   ];

@@ -2,7 +2,6 @@ import type { LocalClock } from '../clock.js';
 import type { Exchange } from '../http/listener.js';
 import type { Bot } from '../world/bot.js';
 import { countCall } from '../world/counters.js';
-import { chatJson } from '../world/people.js';
 import type { World } from '../world/world.js';
 import {
   type BotArguments,
@@ -13,8 +12,10 @@ import {
   textArgument,
 } from './arguments.js';
 import { deleteMyCommands, getMyCommands, setMyCommands } from './commands.js';
+import { findChat } from './find-chat.js';
+import { getChat } from './get-chat.js';
 import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
-import { findChat, sendMessage } from './send-message.js';
+import { sendMessage } from './send-message.js';
 import type { Sending, SendMethod } from './sending.js';
 import type { UpdatePolls } from './update-polls.js';
 
@@ -34,7 +35,7 @@ export interface BotApiDeps {
   readonly sending: Sending;
 }
 
-type PlainMethod = (world: World, bot: Bot, args: BotArguments) => string | BotRefusal;
+type PlainMethod = (world: World, bot: Bot, args: BotArguments, now: number) => string | BotRefusal;
 type Method =
   | { readonly name: string; readonly kind: 'plain'; readonly run: PlainMethod }
   | { readonly name: string; readonly kind: 'send'; readonly run: SendMethod }
@@ -84,7 +85,7 @@ export function createBotApi({ world, clock, polls, sending }: BotApiDeps): (exc
     if (method.kind === 'send') sending.begin(method.name, method.run, bot, args, exchange);
     else if (method.kind === 'poll') return getUpdates(world, polls, bot, args, exchange);
     else {
-      const result = method.run(world, bot, args);
+      const result = method.run(world, bot, args, clock.now());
       if (result instanceof BotRefusal) return result;
       exchange.answer(200, `{"ok":true,"result":${result}}`);
     }
@@ -137,20 +138,9 @@ function getMe(_world: World, bot: Bot): string {
   );
 }
 
-function getChat(world: World, bot: Bot, args: BotArguments): string | BotRefusal {
-  const chat = findChat(world, bot, args);
-  if (chat instanceof BotRefusal) return chat === REFUSALS.toBot ? REFUSALS.chatNotFound : chat;
-  const person = world.state.people.person(chat.range, chat.id);
-  const names = person.username === undefined ? '' : `,"active_usernames":[${JSON.stringify(person.username)}]`;
-  return (
-    `${chatJson(person).slice(0, -1)}${names},"accent_color_id":0,"max_reaction_count":11,` +
-    '"accepted_gift_types":{"unlimited_gifts":true,"limited_gifts":true,"unique_gifts":true,"premium_subscription":true}}'
-  );
-}
-
-function sendChatAction(world: World, bot: Bot, args: BotArguments): string | BotRefusal {
+function sendChatAction(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
   if (!ACTIONS.has(textArgument(args, 'action').toLowerCase())) return badRequest('wrong parameter action in request');
-  const chat = findChat(world, bot, args);
+  const chat = findChat(world, bot, args, 'act', now);
   return chat instanceof BotRefusal ? chat : 'true';
 }
 

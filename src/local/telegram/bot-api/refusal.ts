@@ -1,18 +1,24 @@
+import type { ChatType, Permission } from '../world/chats.js';
+
 /** A Bot API error as a value: `code` is the HTTP status too; descriptions as in the Bot API server's own source. */
 export class BotRefusal {
   readonly code: number;
   readonly description: string;
   readonly retryAfter: number | undefined;
+  readonly migrateTo: number | undefined;
 
-  constructor(code: number, description: string, retryAfter?: number) {
+  constructor(code: number, description: string, retryAfter?: number, migrateTo?: number) {
     this.code = code;
     this.description = description;
     this.retryAfter = retryAfter;
+    this.migrateTo = migrateTo;
   }
 
   /** The answer's body. Never throws. */
   body(): string {
-    const parameters = this.retryAfter === undefined ? '' : `,"parameters":{"retry_after":${this.retryAfter}}`;
+    let parameters = '';
+    if (this.migrateTo !== undefined) parameters = `,"parameters":{"migrate_to_chat_id":${this.migrateTo}}`;
+    if (this.retryAfter !== undefined) parameters = `,"parameters":{"retry_after":${this.retryAfter}}`;
     return `{"ok":false,"error_code":${this.code},"description":${JSON.stringify(this.description)}${parameters}}`;
   }
 
@@ -31,6 +37,27 @@ const forbidden = (what: string): BotRefusal => new BotRefusal(403, `Forbidden: 
 /** 429 with `parameters.retry_after`, in whole seconds. Never throws. */
 export const tooManyRequests = (retryAfter: number): BotRefusal =>
   new BotRefusal(429, `Too Many Requests: retry after ${retryAfter}`, retryAfter);
+
+/** 400 of a call that acts in a group which became the supergroup of that id. Never throws. */
+export const upgraded = (id: number): BotRefusal =>
+  new BotRefusal(400, 'Bad Request: group chat was upgraded to a supergroup chat', undefined, id);
+
+const CONTENTS: Partial<Record<Permission, string>> = {
+  can_send_messages: 'text messages',
+  can_send_documents: 'documents',
+  can_send_photos: 'photos',
+};
+
+/** 400 of a bot that may not send what members need this permission for. Never throws. */
+export const noRightToSend = (permission: Permission): BotRefusal =>
+  badRequest(`not enough rights to send ${CONTENTS[permission] ?? 'messages'} to the chat`);
+
+/** A refusal that differs by the type of chat. */
+const byType = (refusal: (type: ChatType) => BotRefusal): Readonly<Record<ChatType, BotRefusal>> => ({
+  group: refusal('group'),
+  supergroup: refusal('supergroup'),
+  channel: refusal('channel'),
+});
 
 /** The refusals without a variable part, by what they mean. */
 export const REFUSALS = {
@@ -53,6 +80,10 @@ export const REFUSALS = {
   replyNotFound: badRequest('message to be replied not found'),
   blocked: forbidden('bot was blocked by the user'),
   notStarted: forbidden("bot can't initiate conversation with a user"),
+  kickedFrom: byType((type) => forbidden(`bot was kicked from the ${type} chat`)),
+  notMemberOf: byType((type) => forbidden(`bot is not a member of the ${type} chat`)),
+  groupDeleted: forbidden('the group chat was deleted'),
+  needAdministrator: badRequest('need administrator rights in the channel chat'),
   toBot: forbidden("bot can't send messages to bots"),
   buttonData: badRequest('BUTTON_DATA_INVALID'),
 } as const;

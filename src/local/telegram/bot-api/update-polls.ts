@@ -1,9 +1,9 @@
 import type { LocalClock } from '../clock.js';
-import { updateJson } from '../control/message-view.js';
 import type { Exchange } from '../http/listener.js';
 import type { Bot } from '../world/bot.js';
 import type { World } from '../world/world.js';
 import { REFUSALS } from './refusal.js';
+import { updateJson } from './update-json.js';
 
 interface Poll {
   readonly bot: Bot;

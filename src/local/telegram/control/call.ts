@@ -1,6 +1,8 @@
 import type { UpdatePolls } from '../bot-api/update-polls.js';
 import type { LocalClock } from '../clock.js';
 import type { Bot } from '../world/bot.js';
+import type { Chat } from '../world/chats.js';
+import type { Place } from '../world/stored-message.js';
 import type { World } from '../world/world.js';
 
 /** Longest name of a person or a bot, in UTF-16 units. */
@@ -79,4 +81,26 @@ export function findPerson(world: World, field: string, value: unknown): number 
   const id = readId(value);
   if (id === undefined) return `${field}: expected the id of a person`;
   return world.state.people.find(id) === undefined ? `${field}: nobody made person ${id}` : id;
+}
+
+/** The group, supergroup or channel that a field names, or the error's text. */
+export function findGroup(world: World, field: string, value: unknown): Chat | string {
+  const id = readId(value);
+  if (id === undefined || id >= 0) return `${field}: expected the id of a chat`;
+  const chat = world.state.chats.byId.get(id);
+  if (chat === undefined) return `${field}: nobody made chat ${id}`;
+  if (chat.upgradedTo !== 0) return `${field}: chat ${id} was upgraded to ${chat.upgradedTo}`;
+  return chat.deleted ? `${field}: chat ${id} was deleted` : chat;
+}
+
+/** Where a person's messages stand for a field that holds a bot's id or a chat's, or the error's text. */
+export function findPlace(world: World, field: string, value: unknown, person: number): Place | string {
+  const id = readId(value);
+  if (id === undefined) return `${field}: expected the id of a bot or a chat`;
+  if (id < 0) {
+    const chat = findGroup(world, field, id);
+    return typeof chat === 'string' ? chat : { id, chat };
+  }
+  const bot = findBot(world, field, id);
+  return typeof bot === 'string' ? bot : { id: person, bot };
 }

@@ -3,26 +3,34 @@ import type { Exchange } from '../http/listener.js';
 import { CHAT_PAGE } from '../page/local-page.js';
 import { getBots, postBot } from './bots.js';
 import { type LocalRoutesDeps, type Reply, type Route, refuse } from './call.js';
+import { deleteMember, postChat, putMember } from './chats.js';
 import { getStats, postReset, putFaults } from './faults.js';
 import { getMessages, postMessage } from './messages.js';
 import { deleteBlock, postPeople, putBlock, putBlocks } from './people.js';
 
-/** All routes: method, family, and the number of path segments below the family, if any. */
+/** All routes; `:name` stands for a segment that the route gets in `path`. */
 const ROUTES: Readonly<Record<string, Route>> = {
   'GET bots': getBots,
   'POST bots': postBot,
   'POST people': postPeople,
   'PUT blocks': putBlocks,
-  'PUT blocks/2': putBlock,
-  'DELETE blocks/2': deleteBlock,
+  'PUT blocks/:userId/:botId': putBlock,
+  'DELETE blocks/:userId/:botId': deleteBlock,
+  'POST chats': postChat,
+  'PUT chats/:id/members/:userId': putMember,
+  'DELETE chats/:id/members/:userId': deleteMember,
   'POST messages': postMessage,
   'GET messages': getMessages,
   'PUT faults': putFaults,
   'GET stats': getStats,
   'POST reset': postReset,
 };
-const NOT_BUILT = 'groups, channels, members and presses are not built yet in the local Telegram';
-const LATER = new Set(['chats', 'presses']);
+const TABLE = Object.entries(ROUTES).map(([key, run]) => {
+  const [method = '', pattern = ''] = key.split(' ');
+  return { method, segments: pattern.split('/'), run };
+});
+const NOT_BUILT = 'presses are not built yet in the local Telegram';
+const LATER = new Set(['presses']);
 
 /** The control API of docs/contract.md, "Local Telegram": returns what takes a request whose path is `/local` or below. Wrong input is 400 and names the field. That never throws. */
 export function createLocalRoutes(deps: LocalRoutesDeps): (exchange: Exchange) => void {
@@ -46,16 +54,25 @@ function sendReply(exchange: Exchange, { status, value }: Reply): void {
 }
 
 function route(deps: LocalRoutesDeps, { request }: Exchange): Reply {
-  const [name = '', ...path] = request.path.slice('/local/'.length).split('/');
-  if (LATER.has(name)) return refuse(NOT_BUILT, 501);
-  const place = path.length === 0 ? name : `${name}/${path.length}`;
-  const run = ROUTES[`${request.method} ${place}`];
-  if (run === undefined) {
-    const other = Object.keys(ROUTES).some((key) => key.endsWith(` ${place}`));
-    return other ? refuse('method: not for this path', 405) : refuse(`path: there is no ${request.path}`, 404);
+  const segments = request.path.slice('/local/'.length).split('/');
+  if (LATER.has(segments[0] ?? '')) return refuse(NOT_BUILT, 501);
+  const here = TABLE.filter((entry) => matches(entry.segments, segments));
+  const found = here.find(({ method }) => method === request.method);
+  if (found === undefined) {
+    return here.length > 0
+      ? refuse('method: not for this path', 405)
+      : refuse(`path: there is no ${request.path}`, 404);
   }
   const body = request.body.length === 0 ? {} : parseJson(request.body.toString('utf8'));
   if (body === UNREADABLE_JSON) return refuse('body: expected JSON');
   if (!isObject(body)) return refuse('body: expected an object');
-  return run(deps, { query: new URLSearchParams(request.query), body, path });
+  const path = segments.filter((_, place) => found.segments[place]?.startsWith(':'));
+  return found.run(deps, { query: new URLSearchParams(request.query), body, path });
+}
+
+function matches(pattern: readonly string[], segments: readonly string[]): boolean {
+  return (
+    pattern.length === segments.length &&
+    pattern.every((part, place) => (part.startsWith(':') ? segments[place] !== '' : part === segments[place]))
+  );
 }

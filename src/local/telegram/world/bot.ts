@@ -1,6 +1,7 @@
 import { newPace, type Pace } from '../limits/rate-limits.js';
 import { SecondWindow } from './counters.js';
 import { Dialogs } from './dialogs.js';
+import { MessageLog } from './message-log.js';
 import { UpdateQueue } from './update-queue.js';
 
 /** Kinds of updates that a bot gets only when it asks for them by name. */
@@ -22,12 +23,16 @@ export interface BotSettings {
   commands: Record<string, readonly unknown[]>;
 }
 
-/** One bot and all that belongs to it. `nextMessageId` counts over all its private chats, as in Telegram. */
+/** One bot and all that belongs to it. `nextMessageId` counts over all its private chats and basic groups, as in Telegram. */
 export interface Bot {
   readonly making: BotMaking;
   /** The Bot API's User in JSON, without what only getMe shows. */
   readonly userJson: string;
   readonly dialogs: Dialogs;
+  /** What is kept of the bot's messages in groups and channels, by the chat's index. */
+  readonly groupDialogs: Dialogs;
+  /** Where the messages of its private chats lie. */
+  readonly log: MessageLog;
   readonly pace: Pace;
   readonly second: SecondWindow;
   /** Chats shut after a 429 under the model `strict`: person's index → until (ms). */
@@ -44,6 +49,8 @@ export function newBot(making: BotMaking): Bot {
     making,
     userJson: `{"id":${id},"is_bot":true,"first_name":${JSON.stringify(name)},"username":${JSON.stringify(username)}}`,
     dialogs: new Dialogs(),
+    groupDialogs: new Dialogs(),
+    log: new MessageLog(),
     pace: newPace(),
     second: new SecondWindow(),
     shutChats: new Map(),

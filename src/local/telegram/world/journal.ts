@@ -149,6 +149,29 @@ export class Journal {
     return undefined;
   }
 
+  /** The lines that begin in [from, to), oldest first, with their offsets; without those that were given up or cannot be read. Never throws. */
+  *lines(from: number, to: number): Generator<readonly [string, number]> {
+    this.flush();
+    for (const segment of this.#segments) {
+      const start = Math.max(from, segment.base);
+      const end = Math.min(to, segment.base + segment.size);
+      if (start >= end) continue;
+      const bytes = Buffer.allocUnsafe(end - start);
+      try {
+        if (readSync(segment.fd, bytes, 0, bytes.length, start - segment.base) < bytes.length) return;
+      } catch {
+        return;
+      }
+      let at = 0;
+      while (at < bytes.length) {
+        const newline = bytes.indexOf(NEWLINE, at);
+        const line = newline < 0 ? this.read(start + at) : bytes.toString('utf8', at, newline);
+        if (line !== undefined) yield [line, start + at];
+        at = newline < 0 ? bytes.length : newline + 1;
+      }
+    }
+  }
+
   /** Calls back with every line from an offset on, oldest first. Throws what the callback or the file system throws. */
   replay(from: number, each: (line: string, offset: number) => void): void {
     for (const segment of this.#segments) {

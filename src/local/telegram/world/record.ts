@@ -1,13 +1,14 @@
 import type { Faults } from '../limits/faults.js';
 import type { BotMaking, BotSettings } from './bot.js';
+import type { ChatRecord } from './chat-events.js';
 import type { Counters } from './counters.js';
 import type { PeopleRange } from './people.js';
 
 /** Fields of the Bot API's Message beyond the text, as the bot or the person gave them; `parse_mode` and `reply_to` are the record's own. */
 export type MessageExtra = Readonly<Record<string, unknown>>;
 
-/** A bot's accepted message: bot, person, message id, time (ms), offset of the chat's message before (0: none), text, extra. */
-export type SentRecord = ['s', number, number, number, number, number, string, MessageExtra?];
+/** A bot's accepted message: bot, person, message id, time (ms), offset of the chat's message before (0: none), text, extra, and the method when it was not sendMessage. */
+export type SentRecord = ['s', number, number, number, number, number, string, MessageExtra?, string?];
 
 /** A person's message to a bot: as above; then the update's id, 0 when the bot did not want it. */
 export type WrittenRecord = ['m', number, number, number, number, number, string, MessageExtra, number];
@@ -20,6 +21,7 @@ export type JournalRecord =
   | SentRecord
   | WrittenRecord
   | BlockRecord
+  | ChatRecord
   | ['b', BotMaking]
   | ['p', PeopleRange]
   /** A bot's settings changed. */

@@ -1,11 +1,13 @@
 import type { Faults } from '../limits/faults.js';
-import { paceTake } from '../limits/rate-limits.js';
+import { type Pace, paceTake } from '../limits/rate-limits.js';
 import { type BotMaking, type BotSettings, newBot } from './bot.js';
+import { type Chat, type ChatMaking, type Member, newChat, type Permission, PLAIN_MEMBER, paceOf } from './chats.js';
 import type { Counters } from './counters.js';
+import type { PackedLog } from './message-log.js';
 import type { PeopleRange } from './people.js';
 import type { Snapshot } from './snapshot.js';
 import { UpdateQueue } from './update-queue.js';
-import { addBot, type WorldState } from './world-state.js';
+import { addBot, addChat, setMember, type WorldState } from './world-state.js';
 
 interface PackedBot {
   readonly making: BotMaking;
@@ -17,15 +19,43 @@ interface PackedBot {
   readonly intervals: [number, number[]][];
   /** The chunks' numbers; the sections are: the update queue's offsets, then these. */
   readonly chunks: readonly number[];
+  readonly groupIntervals: [number, number[]][];
+  /** As `chunks`; their sections follow those. */
+  readonly groupChunks: readonly number[];
+  readonly log: PackedLog;
 }
 
+interface PackedChat {
+  readonly making: ChatMaking;
+  readonly title: string;
+  readonly username?: string | undefined;
+  readonly members: readonly (readonly [number, Member])[];
+  readonly permissions: readonly Permission[];
+  readonly pinned: readonly number[];
+  readonly nextMessageId: number;
+  readonly newest: number;
+  readonly log: PackedLog;
+  /** By bot: the last times that count to its limit here, ascending (ms). */
+  readonly taken: readonly (readonly [number, readonly number[]])[];
+  readonly upgradedTo: number;
+  readonly deleted: boolean;
+}
+
+/** What a snapshot must say to be read; another is of another version of this program. */
+const FORMAT = 2;
+
 interface PackedWorld {
+  readonly format: typeof FORMAT;
   readonly people: readonly PeopleRange[];
   readonly nextPersonId: number;
   readonly nextBotId: number;
   readonly faults: Faults;
   readonly counters: Counters;
   readonly bots: readonly PackedBot[];
+  readonly chats: readonly PackedChat[];
+  readonly nextGroupId: number;
+  readonly nextSupergroupId: number;
+  readonly nextChatIndex: number;
 }
 
 /** The world as a snapshot that stands at a journal offset. Never throws. */
@@ -35,28 +65,65 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
     const offsets = Float64Array.from(bot.queue.offsets());
     sections.push(new Uint8Array(offsets.buffer));
     for (const { bytes } of bot.dialogs.chunks.values()) sections.push(bytes);
+    for (const { bytes } of bot.groupDialogs.chunks.values()) sections.push(bytes);
     return {
       making: bot.making,
       settings: bot.settings,
       nextMessageId: bot.nextMessageId,
       firstUpdateId: bot.queue.firstId,
-      taken: [...bot.pace.taken].filter(Number.isFinite).sort((a, b) => a - b),
+      taken: takenTimes(bot.pace),
       intervals: bot.dialogs.intervals(),
       chunks: [...bot.dialogs.chunks.keys()],
+      groupIntervals: bot.groupDialogs.intervals(),
+      groupChunks: [...bot.groupDialogs.chunks.keys()],
+      log: bot.log.pack(),
     };
   });
+  const { chats } = state;
   const header: PackedWorld = {
+    format: FORMAT,
     people: state.people.ranges,
     nextPersonId: state.people.nextId,
     nextBotId: state.nextBotId,
     faults: state.faults,
     counters: state.counters,
     bots,
+    chats: [...chats.byId.values()].map(packChat),
+    nextGroupId: chats.nextGroupId,
+    nextSupergroupId: chats.nextSupergroupId,
+    nextChatIndex: chats.nextIndex,
   };
   return { offset, header, sections };
 }
 
-/** Lays a snapshot over an empty state. Never throws for one that `packWorld` made. */
+function packChat(chat: Chat): PackedChat {
+  const { making, title, username, permissions, pinned, nextMessageId, newest, upgradedTo, deleted } = chat;
+  return {
+    making,
+    title,
+    username,
+    members: [...chat.members],
+    permissions,
+    pinned,
+    nextMessageId,
+    newest,
+    log: chat.log.pack(),
+    taken: [...chat.paces].map(([bot, pace]) => [bot, takenTimes(pace)] as const),
+    upgradedTo,
+    deleted,
+  };
+}
+
+function takenTimes({ taken }: Pace): number[] {
+  return [...taken].filter(Number.isFinite).sort((a, b) => a - b);
+}
+
+/** Whether a snapshot is one that `adoptWorld` reads. Never throws. */
+export function isReadable({ header }: Snapshot): boolean {
+  return (header as Partial<PackedWorld> | null)?.format === FORMAT;
+}
+
+/** Lays a snapshot over an empty state. Never throws for one that is readable. */
 export function adoptWorld(state: WorldState, { header, sections }: Snapshot): void {
   const world = header as PackedWorld;
   for (const range of world.people) state.people.add(range);
@@ -78,6 +145,28 @@ export function adoptWorld(state: WorldState, { header, sections }: Snapshot): v
       bot.dialogs.adopt(number, sections[section] ?? new Uint8Array(0));
       section += 1;
     }
+    bot.groupDialogs.adoptIntervals(packed.groupIntervals);
+    for (const number of packed.groupChunks) {
+      bot.groupDialogs.adopt(number, sections[section] ?? new Uint8Array(0));
+      section += 1;
+    }
+    bot.log.adopt(packed.log);
     addBot(state, bot);
   }
+  for (const packed of world.chats) adoptChat(state, packed);
+  state.chats.nextGroupId = world.nextGroupId;
+  state.chats.nextSupergroupId = world.nextSupergroupId;
+  state.chats.nextIndex = world.nextChatIndex;
+}
+
+function adoptChat(state: WorldState, packed: PackedChat): void {
+  const chat = newChat(packed.making);
+  const { title, username, permissions, pinned, nextMessageId, newest, upgradedTo, deleted } = packed;
+  Object.assign(chat, { title, username, permissions, pinned, nextMessageId, newest, upgradedTo, deleted });
+  for (const [user, member] of packed.members) {
+    setMember(state, chat, user, member.status === 'member' ? PLAIN_MEMBER : member);
+  }
+  chat.log.adopt(packed.log);
+  for (const [bot, times] of packed.taken) for (const at of times) paceTake(paceOf(chat, bot), at);
+  addChat(state, chat);
 }

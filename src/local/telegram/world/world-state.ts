@@ -1,16 +1,30 @@
 import { type Faults, NO_FAULTS } from '../limits/faults.js';
 import { type Bot, newBot } from './bot.js';
+import type { Chat, Member } from './chats.js';
 import { type Counters, newCounters } from './counters.js';
 import { People } from './people.js';
 import { UpdateQueue } from './update-queue.js';
 
 const FIRST_BOT_ID = 7_000_000_001;
+const FIRST_GROUP_ID = -4_000_000_001;
+const FIRST_SUPERGROUP_ID = -1_002_000_000_001;
+
+/** All groups, supergroups and channels; ids go downwards, those of groups apart from the others. */
+interface Chats {
+  readonly byId: Map<number, Chat>;
+  /** Those with a username, by it in lower case. */
+  readonly byUsername: Map<string, Chat>;
+  nextGroupId: number;
+  nextSupergroupId: number;
+  nextIndex: number;
+}
 
 /** All that the local Telegram knows; changed by the operations of `World` only. `nextBotId` is the id that the next bot gets. */
 export interface WorldState {
   readonly people: People;
   readonly bots: Map<number, Bot>;
   readonly byToken: Map<string, Bot>;
+  readonly chats: Chats;
   nextBotId: number;
   faults: Faults;
   counters: Counters;
@@ -22,6 +36,13 @@ export function newState(): WorldState {
     people: new People(),
     bots: new Map(),
     byToken: new Map(),
+    chats: {
+      byId: new Map(),
+      byUsername: new Map(),
+      nextGroupId: FIRST_GROUP_ID,
+      nextSupergroupId: FIRST_SUPERGROUP_ID,
+      nextIndex: 0,
+    },
     nextBotId: FIRST_BOT_ID,
     faults: NO_FAULTS,
     counters: newCounters(),
@@ -35,6 +56,22 @@ export function addBot(state: WorldState, bot: Bot): void {
   state.nextBotId = Math.max(state.nextBotId, bot.making.id + 1);
 }
 
+/** Adds a chat, or puts it in the place of the one with its id. Never throws. */
+export function addChat({ chats }: WorldState, chat: Chat): void {
+  chats.byId.set(chat.id, chat);
+  if (chat.username !== undefined) chats.byUsername.set(chat.username.toLowerCase(), chat);
+  if (chat.type === 'group') chats.nextGroupId = Math.min(chats.nextGroupId, chat.id - 1);
+  else chats.nextSupergroupId = Math.min(chats.nextSupergroupId, chat.id - 1);
+  chats.nextIndex = Math.max(chats.nextIndex, chat.making.index + 1);
+}
+
+/** Gives someone a standing in a chat. Never throws. */
+export function setMember({ bots }: WorldState, chat: Chat, user: number, member: Member): void {
+  chat.members.set(user, member);
+  const bot = bots.get(user);
+  if (bot !== undefined) chat.bots.set(user, bot);
+}
+
 /** Counters and numbers seen to zero, faults off; with the world also: nobody left but the made-up bot, whose settings stay. Never throws. */
 export function resetState(state: WorldState, withWorld: boolean): void {
   state.faults = NO_FAULTS;
@@ -42,6 +79,7 @@ export function resetState(state: WorldState, withWorld: boolean): void {
   for (const bot of [...state.bots.values()]) {
     bot.second.clear();
     bot.dialogs.clearNumbers();
+    bot.groupDialogs.clearNumbers();
     bot.shutChats.clear();
     bot.pace.shutUntil = 0;
     if (!withWorld) continue;
@@ -55,5 +93,9 @@ export function resetState(state: WorldState, withWorld: boolean): void {
     again.settings = bot.settings;
     addBot(state, again);
   }
-  if (withWorld) state.people.clear();
+  for (const { paces } of state.chats.byId.values()) for (const pace of paces.values()) pace.shutUntil = 0;
+  if (!withWorld) return;
+  state.people.clear();
+  state.chats.byId.clear();
+  state.chats.byUsername.clear();
 }

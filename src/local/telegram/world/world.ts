@@ -1,15 +1,16 @@
 import type { Faults } from '../limits/faults.js';
-import { paceTake } from '../limits/rate-limits.js';
+import { noteAccepted } from './acceptance.js';
+import { applyChatEvent } from './apply-chat-event.js';
+import { audience } from './audience.js';
 import { type Bot, type BotMaking, type BotSettings, newBot, wants } from './bot.js';
-import { countCall } from './counters.js';
+import type { ChatEvent, ChatRecord } from './chat-events.js';
 import type { Journal } from './journal.js';
+import { Messages } from './messages.js';
 import { FIRST_PERSON_ID, type PeopleRange } from './people.js';
 import { type JournalRecord, type MessageExtra, readRecord } from './record.js';
 import { readSnapshots, writeSnapshot } from './snapshot.js';
-import { adoptWorld, packWorld } from './world-snapshot.js';
+import { adoptWorld, isReadable, packWorld } from './world-snapshot.js';
 import { addBot, newState, resetState, type WorldState } from './world-state.js';
-
-const NUMBERED = /^#(\d{1,15}) /;
 
 /**
  * The world: its state in memory, every change appended to the journal before anyone hears of it. Each operation stages its record and
@@ -17,6 +18,7 @@ const NUMBERED = /^#(\d{1,15}) /;
  */
 export class World {
   readonly state: WorldState = newState();
+  readonly messages: Messages;
   readonly #dir: string;
   readonly #journal: Journal;
   readonly #freshFor = new Set<Bot>();
@@ -26,6 +28,7 @@ export class World {
   private constructor(dir: string, journal: Journal) {
     this.#dir = dir;
     this.#journal = journal;
+    this.messages = new Messages(journal);
     this.#countersChanged = false;
   }
 
@@ -33,7 +36,7 @@ export class World {
   static open(dir: string, journal: Journal, log: (line: string) => void): World {
     const world = new World(dir, journal);
     for (const snapshot of readSnapshots(dir)) {
-      if (snapshot.offset > journal.end) continue;
+      if (snapshot.offset > journal.end || !isReadable(snapshot)) continue;
       adoptWorld(world.state, snapshot);
       world.#snapshotAt = snapshot.offset;
       break;
@@ -108,21 +111,47 @@ export class World {
   }
 
   /** A bot's message that is accepted; returns its id. `textJson` and `extraJson` (an object, or '') are given as JSON, for speed. */
-  accept(bot: Bot, person: number, text: string, textJson: string, extraJson: string, now: number): number {
+  accept(
+    bot: Bot,
+    person: number,
+    text: string,
+    textJson: string,
+    extraJson: string,
+    now: number,
+    method = 'sendMessage',
+  ): number {
     const index = person - FIRST_PERSON_ID;
     const id = bot.nextMessageId;
     const at = roundMs(now);
-    const tail = extraJson === '' ? ']' : `,${extraJson}]`;
+    const isPlain = method === 'sendMessage';
+    const extra = extraJson === '' && !isPlain ? '{}' : extraJson;
+    const tail = `${extra === '' ? '' : `,${extra}`}${isPlain ? '' : `,"${method}"`}]`;
     const offset = this.#journal.append(
       `["s",${bot.making.id},${person},${id},${at},${bot.dialogs.newest(index)},${textJson}${tail}`,
     );
-    this.#applySent(bot, index, id, now, text, offset);
+    this.#applySent(bot, index, id, at, text, offset, method);
     return id;
   }
 
-  /** The line of a record; undefined when it was given up. */
-  line(offset: number): string | undefined {
-    return offset < this.#journal.oldest || offset <= 0 ? undefined : this.#journal.read(offset);
+  /**
+   * Has things happen in chats at one moment, as one record: all of it lasts or nothing. Each event finds the state that those before it
+   * left; the bots that hear of it get updates.
+   */
+  happen(now: number, ...events: readonly ChatEvent[]): void {
+    const at = roundMs(now);
+    const offset = this.#journal.end;
+    const nextIds = new Map<Bot, number>();
+    const updates: [number, number, number][] = [];
+    for (const [place, event] of events.entries()) {
+      applyChatEvent(this.state, event, at, offset);
+      for (const bot of audience(this.state, event, at)) {
+        const id = nextIds.get(bot) ?? bot.queue.nextId;
+        nextIds.set(bot, id + 1);
+        updates.push([bot.making.id, id, place]);
+      }
+    }
+    this.#journal.append(JSON.stringify(['g', at, events, updates] satisfies ChatRecord));
+    for (const [bot, id] of updates) this.#enqueue(this.#botOf(bot), id, offset);
   }
 
   /** The bots that got updates since the last call. */
@@ -152,7 +181,12 @@ export class World {
       writeSnapshot(this.#dir, packWorld(this.state, offset));
       this.#snapshotAt = offset;
       this.#journal.rotate();
-      for (const bot of this.state.bots.values()) bot.queue.forgetOffsetsBelow(this.#journal.oldest);
+      const { oldest } = this.#journal;
+      for (const bot of this.state.bots.values()) {
+        bot.queue.forgetOffsetsBelow(oldest);
+        bot.log.forgetBelow(oldest);
+      }
+      for (const { log } of this.state.chats.byId.values()) log.forgetBelow(oldest);
     } catch {
       // The journal holds everything still; only the next start is slower.
     }
@@ -171,7 +205,15 @@ export class World {
   #apply(record: JournalRecord, offset: number): void {
     switch (record[0]) {
       case 's':
-        this.#applySent(this.#botOf(record[1]), record[2] - FIRST_PERSON_ID, record[3], record[4], record[6], offset);
+        this.#applySent(
+          this.#botOf(record[1]),
+          record[2] - FIRST_PERSON_ID,
+          record[3],
+          record[4],
+          record[6],
+          offset,
+          record[8],
+        );
         break;
       case 'm': {
         const bot = this.#botOf(record[1]);
@@ -179,6 +221,7 @@ export class World {
         bot.nextMessageId = record[3] + 1;
         bot.dialogs.setStarted(index);
         bot.dialogs.setNewest(index, offset);
+        bot.log.note(record[3], offset);
         this.#enqueue(bot, record[8], offset);
         break;
       }
@@ -188,6 +231,10 @@ export class World {
         this.#enqueue(bot, record[5], offset);
         break;
       }
+      case 'g':
+        for (const event of record[2]) applyChatEvent(this.state, event, record[1], offset);
+        for (const [bot, id] of record[3]) this.#enqueue(this.#botOf(bot), id, offset);
+        break;
       case 'b':
         addBot(this.state, newBot(record[1]));
         break;
@@ -219,21 +266,18 @@ export class World {
     this.#freshFor.add(bot);
   }
 
-  #applySent(bot: Bot, index: number, id: number, at: number, text: string, offset: number): void {
-    const { counters } = this.state;
+  #applySent(
+    bot: Bot,
+    index: number,
+    id: number,
+    at: number,
+    text: string,
+    offset: number,
+    method = 'sendMessage',
+  ): void {
     bot.nextMessageId = id + 1;
-    bot.dialogs.setAccepted(index, at, offset);
-    paceTake(bot.pace, at);
-    counters.accepted += 1;
-    countCall(counters, 'sendMessage');
-    counters.maxInOneSecond = Math.max(counters.maxInOneSecond, bot.second.note(at));
-    if (text.charCodeAt(0) !== 35) return;
-    const number = NUMBERED.exec(text)?.[1];
-    if (number === undefined) return;
-    const finding = bot.dialogs.noteNumber(index, Number(number));
-    if (finding === 'duplicate') counters.duplicates += 1;
-    else counters.distinct += 1;
-    if (finding === 'outOfOrder') counters.outOfOrder += 1;
+    bot.log.note(id, offset);
+    noteAccepted(this.state, bot, bot.dialogs, index, at, offset, text, method);
   }
 }
 

@@ -1,0 +1,138 @@
+import { isBlockedByFault } from '../limits/faults.js';
+import { paceWait, privateChatWait } from '../limits/rate-limits.js';
+import type { Bot } from '../world/bot.js';
+import type { ChatMessage } from '../world/chat-events.js';
+import { newMessage } from '../world/chat-messages.js';
+import { type Chat, hasRight, isPermitted, type Permission, paceOf, standing } from '../world/chats.js';
+import { FIRST_PERSON_ID } from '../world/people.js';
+import type { MessageExtra } from '../world/record.js';
+import type { StoredMessage } from '../world/stored-message.js';
+import type { World } from '../world/world.js';
+import {
+  type BotArguments,
+  flagArgument,
+  integerArgument,
+  isObject,
+  jsonArgument,
+  UNREADABLE_JSON,
+} from './arguments.js';
+import { findChat, type PrivateTarget, type Target } from './find-chat.js';
+import { messageJson, placeJson } from './message-json.js';
+import { BotRefusal, badRequest, noRightToSend, REFUSALS, tooManyRequests } from './refusal.js';
+
+const SECOND_MS = 1000;
+
+/** A message whose content is checked. JSON is given as text, for speed. */
+export interface Draft {
+  /** The method's own name, for the counters. */
+  readonly method: string;
+  /** '' when it is no text. */
+  readonly text: string;
+  readonly textJson: string;
+  /** Members of the record's extra object, each `"name":value`. */
+  readonly kept: readonly string[];
+  /** Those of them that the answer shows, joined by commas. */
+  readonly shown: string;
+  /** What members must be allowed to do for it. */
+  readonly permission: Permission;
+}
+
+/**
+ * Sends a message whose content is checked to the chat that the arguments name: finds chat and message replied to, looks at rights, blocks and the chat's
+ * limit, in the order in which Telegram does. The Message in JSON, or why not; a refusal takes nothing of the chat's limit. Never throws.
+ */
+export function deliver(world: World, bot: Bot, args: BotArguments, draft: Draft, now: number): string | BotRefusal {
+  const target = findChat(world, bot, args, 'act', now);
+  if (target instanceof BotRefusal) return target;
+  return target.chat === undefined
+    ? deliverToPerson(world, bot, target, args, draft, now)
+    : deliverToChat(world, bot, target.chat, args, draft, now);
+}
+
+function deliverToPerson(
+  world: World,
+  bot: Bot,
+  target: PrivateTarget,
+  args: BotArguments,
+  draft: Draft,
+  now: number,
+): string | BotRefusal {
+  const { id, range } = target;
+  const index = id - FIRST_PERSON_ID;
+  const { faults } = world.state;
+  if (!range.started && !bot.dialogs.started(index)) return REFUSALS.notStarted;
+  if (bot.dialogs.blocked(index) || isBlockedByFault(faults.blockedShare, id)) return REFUSALS.blocked;
+  const reply = readReply(world, target, args);
+  if (reply instanceof BotRefusal) return reply;
+
+  const wait = privateChatWait(faults.limits, bot.dialogs.acceptedAt(index), bot.shutChats.get(index) ?? 0, now);
+  if (wait > 0) {
+    if (faults.limits === 'strict') shutChat(bot, index, now, wait);
+    return tooManyRequests(wait);
+  }
+  const { text, textJson, method } = draft;
+  const kept = reply === undefined ? draft.kept : [...draft.kept, `"reply_to":${reply.id}`];
+  const extraJson = kept.length === 0 ? '' : `{${kept.join(',')}}`;
+  const messageId = world.accept(bot, id, text, textJson, extraJson, now, method);
+  const content = text === '' ? '' : `,"text":${textJson}`;
+  const shown = draft.shown === '' ? '' : `,${draft.shown}`;
+  const answered = reply === undefined ? '' : `,"reply_to_message":${messageJson(world, target, reply, 1)}`;
+  return (
+    `{"message_id":${messageId},"from":${bot.userJson},"chat":${placeJson(world, target)},"date":${Math.floor(now / SECOND_MS)}` +
+    `${answered}${content}${shown}}`
+  );
+}
+
+function deliverToChat(
+  world: World,
+  bot: Bot,
+  chat: Chat,
+  args: BotArguments,
+  { method, text, kept, permission }: Draft,
+  now: number,
+): string | BotRefusal {
+  const { faults } = world.state;
+  const botId = bot.making.id;
+  const place = { id: chat.id, chat };
+  const member = standing(chat, botId, now);
+  if (chat.type === 'channel') {
+    if (!hasRight(member, 'can_post_messages')) return REFUSALS.needAdministrator;
+  } else if (!isPermitted(chat, member, permission)) return noRightToSend(permission);
+  if (isBlockedByFault(faults.blockedShare, chat.id)) return REFUSALS.kickedFrom[chat.type];
+  const reply = readReply(world, place, args);
+  if (reply instanceof BotRefusal) return reply;
+
+  const wait = paceWait(faults.limits, paceOf(chat, botId), now);
+  if (wait > 0) return tooManyRequests(wait);
+  const extra = JSON.parse(`{${kept.join(',')}}`) as MessageExtra;
+  const message: ChatMessage = {
+    ...newMessage(chat, botId, now),
+    text,
+    extra: reply === undefined ? extra : { ...extra, reply_to: reply.id },
+    ...(reply !== undefined && { repliesTo: reply.from }),
+  };
+  world.happen(now, { message, method });
+  return messageJson(world, place, message);
+}
+
+/** The message to reply to; undefined for none, or for one that is gone where that is allowed. */
+function readReply(world: World, target: Target, args: BotArguments): StoredMessage | undefined | BotRefusal {
+  const given = jsonArgument(args, 'reply_parameters');
+  if (given === UNREADABLE_JSON) return badRequest("can't parse reply parameters JSON object");
+  if (given !== undefined && !isObject(given)) return badRequest("can't parse reply parameters: expected an Object");
+  const id = integerArgument(given ?? args, given === undefined ? 'reply_to_message_id' : 'message_id');
+  if (id === undefined || id === 0) return undefined;
+  const original = world.messages.find(target, id);
+  if (original !== undefined) return original;
+  return flagArgument(given ?? args, 'allow_sending_without_reply') ? undefined : REFUSALS.replyNotFound;
+}
+
+const SHUT_CHATS_SWEEP = 10_000;
+
+function shutChat(bot: Bot, index: number, now: number, seconds: number): void {
+  if ((bot.shutChats.get(index) ?? 0) > now) return;
+  if (bot.shutChats.size >= SHUT_CHATS_SWEEP) {
+    for (const [other, until] of bot.shutChats) if (until <= now) bot.shutChats.delete(other);
+  }
+  bot.shutChats.set(index, now + seconds * SECOND_MS);
+}

@@ -1,0 +1,40 @@
+import type { Bot } from '../world/bot.js';
+import { type Chat, PERMISSIONS } from '../world/chats.js';
+import { chatJson } from '../world/people.js';
+import type { World } from '../world/world.js';
+import type { BotArguments } from './arguments.js';
+import { findChat, type PrivateTarget } from './find-chat.js';
+import { messageJson, placeJson } from './message-json.js';
+import { BotRefusal, REFUSALS } from './refusal.js';
+
+const ALWAYS =
+  '"accent_color_id":0,"max_reaction_count":11,' +
+  '"accepted_gift_types":{"unlimited_gifts":true,"limited_gifts":true,"unique_gifts":true,"premium_subscription":true}';
+
+/** getChat: the Bot API's ChatFullInfo, with what exists here. Never throws. */
+export function getChat(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
+  const target = findChat(world, bot, args, 'look', now);
+  if (target instanceof BotRefusal) return target === REFUSALS.toBot ? REFUSALS.chatNotFound : target;
+  return target.chat === undefined ? personInfo(world, target) : chatInfo(world, target.chat);
+}
+
+function personInfo(world: World, { id, range }: PrivateTarget): string {
+  const person = world.state.people.person(range, id);
+  return `${chatJson(person).slice(0, -1)}${usernames(person.username)},${ALWAYS}}`;
+}
+
+function chatInfo(world: World, chat: Chat): string {
+  const place = { id: chat.id, chat };
+  const permissions = Object.fromEntries(PERMISSIONS.map((name) => [name, chat.permissions.includes(name)]));
+  const newestPin = chat.pinned.at(-1);
+  const pinned = newestPin === undefined ? undefined : world.messages.find(place, newestPin);
+  return (
+    `${placeJson(world, place).slice(0, -1)}${usernames(chat.username)}` +
+    `${chat.type === 'channel' ? '' : `,"permissions":${JSON.stringify(permissions)}`}` +
+    `${pinned === undefined ? '' : `,"pinned_message":${messageJson(world, place, pinned, 1)}`},${ALWAYS}}`
+  );
+}
+
+function usernames(username: string | undefined): string {
+  return username === undefined ? '' : `,"active_usernames":[${JSON.stringify(username)}]`;
+}

@@ -1,0 +1,82 @@
+import { groupJson } from '../world/chats.js';
+import { chatJson, userJson } from '../world/people.js';
+import type { MessageExtra } from '../world/record.js';
+import type { Place, StoredMessage } from '../world/stored-message.js';
+import type { World } from '../world/world.js';
+import { isObject } from './arguments.js';
+
+/** A person or a bot as the Bot API's User, in JSON; of one that is gone only the id is known. Never throws. */
+export function userJsonOf({ state }: World, id: number): string {
+  const bot = state.bots.get(id);
+  if (bot !== undefined) return bot.userJson;
+  const range = state.people.find(id);
+  if (range !== undefined) return userJson(state.people.person(range, id));
+  return `{"id":${id},"is_bot":false,"first_name":""}`;
+}
+
+/** A place as the Bot API's Chat, in JSON. Never throws. */
+export function placeJson({ state }: World, { chat, id }: Place): string {
+  if (chat !== undefined) return groupJson(chat);
+  const range = state.people.find(id);
+  return range === undefined
+    ? `{"id":${id},"first_name":"","type":"private"}`
+    : chatJson(state.people.person(range, id));
+}
+
+/** Who wrote a message, as the Bot API's Message shows it: members with a comma at their end. Never throws. */
+export function senderJson(world: World, place: Place, from: number): string {
+  if (place.chat?.type === 'channel') return `"sender_chat":${groupJson(place.chat)},`;
+  return `"from":${userJsonOf(world, from)},`;
+}
+
+/** A message as the Bot API's Message, in JSON; those that it refers to are shown to a depth of one. Never throws. */
+export function messageJson(world: World, place: Place, message: StoredMessage, depth = 0): string {
+  const { id, from, at, editedAt, text, extra } = message;
+  const edited = editedAt === undefined ? '' : `,"edit_date":${Math.floor(editedAt / 1000)}`;
+  const content = text === '' ? '' : `,"text":${JSON.stringify(text)}`;
+  return (
+    `{"message_id":${id},${senderJson(world, place, from)}"chat":${placeJson(world, place)},"date":${Math.floor(at / 1000)}` +
+    `${edited}${replyJson(world, place, extra, depth)}${content}${extraJson(world, place, extra, depth)}}`
+  );
+}
+
+/** The field `reply_to_message` with a leading comma, or ''. The message replied to is shown without its own. Never throws. */
+function replyJson(world: World, place: Place, { reply_to: id }: MessageExtra, depth: number): string {
+  if (typeof id !== 'number' || depth > 0) return '';
+  const original = world.messages.find(place, id);
+  return original === undefined ? '' : `,"reply_to_message":${messageJson(world, place, original, depth + 1)}`;
+}
+
+/** Fields beyond the text, each with a leading comma. */
+function extraJson(world: World, place: Place, extra: MessageExtra, depth: number): string {
+  let json = '';
+  for (const [name, value] of Object.entries(extra)) {
+    switch (name) {
+      case 'parse_mode':
+      case 'reply_to':
+        break;
+      case 'reply_markup':
+        // A keyboard below the input field is the client's; the Message shows inline ones only.
+        if (isObject(value) && 'inline_keyboard' in value) json += `,"reply_markup":${JSON.stringify(value)}`;
+        break;
+      case 'new_chat_members': {
+        const users = (value as number[]).map((id) => userJsonOf(world, id));
+        json += `,"new_chat_participant":${users[0]},"new_chat_member":${users[0]},"new_chat_members":[${users.join(',')}]`;
+        break;
+      }
+      case 'left_chat_member': {
+        const user = userJsonOf(world, value as number);
+        json += `,"left_chat_participant":${user},"left_chat_member":${user}`;
+        break;
+      }
+      case 'pinned_message': {
+        const pinned = depth > 0 ? undefined : world.messages.find(place, value as number);
+        if (pinned !== undefined) json += `,"pinned_message":${messageJson(world, place, pinned, depth + 1)}`;
+        break;
+      }
+      default:
+        json += `,${JSON.stringify(name)}:${JSON.stringify(value)}`;
+    }
+  }
+  return json;
+}

@@ -1,0 +1,35 @@
+import { isObject } from '../bot-api/arguments.js';
+import { placeJson, userJsonOf } from '../bot-api/message-json.js';
+import type { Place, StoredMessage } from '../world/stored-message.js';
+import type { World } from '../world/world.js';
+
+/** Most messages of one chat that are shown at once. */
+const HISTORY_MAX = 100;
+
+/** The messages of a place above an id, oldest first: the newest `HISTORY_MAX`. Never throws. */
+export function messagesSeen(world: World, place: Place, after: number): Record<string, unknown>[] {
+  const found: Record<string, unknown>[] = [];
+  for (const message of world.messages.history(place)) {
+    if (message.id <= after || found.length === HISTORY_MAX) break;
+    found.push(messageSeen(world, place, message));
+  }
+  return found.reverse();
+}
+
+/** What a person sees of a message, as docs/contract.md's `GET /local/messages` shows it; the sender of a channel's post is the channel. */
+function messageSeen(
+  world: World,
+  place: Place,
+  { id, from, text, extra, editedAt }: StoredMessage,
+): Record<string, unknown> {
+  const markup = extra.reply_markup;
+  const sender = place.chat?.type === 'channel' ? placeJson(world, place) : userJsonOf(world, from);
+  return {
+    messageId: id,
+    from: JSON.parse(sender) as unknown,
+    ...(text !== '' && { text }),
+    ...(extra.entities !== undefined && { entities: extra.entities }),
+    ...(isObject(markup) && { replyMarkup: markup }),
+    ...(editedAt !== undefined && { editDate: Math.floor(editedAt / 1000) }),
+  };
+}

@@ -12,6 +12,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const program = installed('secantusdb');
 const FILES = [
   'test/local/mongo/manual.test.ts',
+  'test/local/mongo/mongoose.test.ts',
+  'test/local/mongo/agenda.test.ts',
   'test/store/*.test.ts',
   'test/api/operations.test.ts',
   'test/e2e/*.test.ts',

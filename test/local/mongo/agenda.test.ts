@@ -4,7 +4,7 @@ import { MongoBackend } from '@agendajs/mongo-backend';
 import { Agenda } from 'agenda';
 import { MongoClient } from 'mongodb';
 import t, { type Test } from 'tap';
-import { startEmbeddedStore } from '../../../src/local/mongo/server.js';
+import { anyServer } from '../../support/any-server.js';
 import { eventually } from '../../support/eventually.js';
 
 const JOBS = 100;
@@ -24,16 +24,15 @@ function startWorker(t: Test, uri: string, name: string): Promise<ChildProcess> 
   });
 }
 
-t.test('Agenda as it is, in two processes on the store: 100 jobs, each once', async (t) => {
-  const store = await startEmbeddedStore({ dataDir: t.testdir() });
-  t.teardown(() => store.stop());
-  const client = await new MongoClient(store.uri).connect();
+t.test('Agenda as it is, in two processes on one store: 100 jobs, each once', async (t) => {
+  const uri = await anyServer(t);
+  const client = await new MongoClient(uri).connect();
   t.teardown(() => client.close());
   const agenda = new Agenda({ backend: new MongoBackend({ mongo: client.db() }) });
   await agenda.ready;
   for (let n = 0; n < JOBS; n++) await agenda.schedule(new Date(Date.now() + (n % 20) * 50), 'once', { n });
 
-  const workers = await Promise.all(['first', 'second'].map((name) => startWorker(t, store.uri, name)));
+  const workers = await Promise.all(['first', 'second'].map((name) => startWorker(t, uri, name)));
   const runs = client.db().collection<{ n: number; by: string }>('runs');
   await eventually('all jobs have run', DONE_MS, async () => (await runs.countDocuments()) >= JOBS);
   const jobs = client.db().collection('agendaJobs');

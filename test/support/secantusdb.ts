@@ -29,7 +29,7 @@ function freePort(): Promise<number> {
 }
 
 /** Starts one of its own as a stand-alone server, on a free port with an empty directory, or in the one given. `program`: what `needed(t, 'secantusdb')` answers. Rejects
- * when it does not answer within a minute. */
+ * when it cannot be run, ends, or does not answer within a minute. */
 export async function startSecantusDb(program: string, given?: string): Promise<SecantusDb> {
   const directory = given ?? (await mkdtemp(join(tmpdir(), 'secantusdb-')));
   const port = await freePort();
@@ -41,7 +41,18 @@ export async function startSecantusDb(program: string, given?: string): Promise<
   server.stderr.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-2000);
   });
-  const ended = new Promise<void>((resolve) => server.once('close', () => resolve()));
+  let isOver = false;
+  const ended = new Promise<void>((resolve) => {
+    const over = (): void => {
+      isOver = true;
+      resolve();
+    };
+    server.once('close', over);
+    server.once('error', (error) => {
+      said += String(error);
+      over();
+    });
+  });
   const stop = async (): Promise<void> => {
     server.kill('SIGKILL');
     await ended;
@@ -50,7 +61,7 @@ export async function startSecantusDb(program: string, given?: string): Promise<
   const uri = `mongodb://127.0.0.1:${port}`;
   try {
     await eventually('SecantusDB answers', START_MS, async () => {
-      if (server.exitCode !== null) throw new Error(`it ended: ${said}`);
+      if (isOver) return true;
       const client = new MongoClient(uri, { serverSelectionTimeoutMS: 500 });
       try {
         return await client.db('admin').command({ ping: 1 });
@@ -58,6 +69,7 @@ export async function startSecantusDb(program: string, given?: string): Promise<
         await client.close();
       }
     });
+    if (isOver) throw new Error(`SecantusDB ended at its start: ${said}`);
   } catch (error) {
     await stop();
     throw error;

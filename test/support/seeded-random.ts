@@ -6,6 +6,10 @@ export interface SeededRandom {
   next(): number;
   /** Uniform among the whole numbers from `low` to `high`, both included. */
   whole(low: number, high: number): number;
+  /** One of these, each as likely; the list must not be empty. */
+  pick<T>(list: readonly T[]): T;
+  /** True so often, of 1. */
+  chance(share: number): boolean;
 }
 
 /** A generator (mulberry32) that gives the same numbers for the same seed. */
@@ -17,7 +21,13 @@ export function randomFrom(seed: number): SeededRandom {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-  return { next, whole: (low, high) => low + Math.floor(next() * (high - low + 1)) };
+  const whole = (low: number, high: number): number => low + Math.floor(next() * (high - low + 1));
+  return {
+    next,
+    whole,
+    pick: <T>(list: readonly T[]): T => list[whole(0, list.length - 1)] as T,
+    chance: (share) => next() < share,
+  };
 }
 
 /** Makes a generator and prints its seed as a comment of the test. */

@@ -1,68 +1,23 @@
-import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { readFileSync, readlinkSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Binary, type Document, MongoClient, MongoServerError } from 'mongodb';
+import { join } from 'node:path';
+import { Binary, MongoClient, MongoServerError } from 'mongodb';
 import t, { type Test } from 'tap';
-import ts from 'typescript';
 import { StoreStartError } from '../../../src/local/mongo/errors.js';
 import { type EmbeddedStore, startEmbeddedStore } from '../../../src/local/mongo/server.js';
 import { checkStore } from '../../../src/local/mongo/storage/check.js';
 import { openSnapshot } from '../../../src/local/mongo/storage/engine.js';
 import { openStore } from '../../../src/local/mongo/store.js';
+import { eventually } from '../../support/eventually.js';
+import { startProcess } from '../../support/posthorn-process.js';
+import { seededRandom } from '../../support/seeded-random.js';
 import { mountSmallDisk } from '../../support/small-disk.js';
+import { compileHost, startHost } from './kills/host.js';
+import { WRITES } from './kills/write.js';
+import { connectWriters, type Writers } from './kills/writer.js';
 
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-
-/** Turns the store and its host program into JavaScript once: a process that is started many times must not compile it each time. */
-function compileHost(into: string): string {
-  const sources = readdirSync(join(ROOT, 'src/local/mongo'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => join('src/local/mongo', name));
-  for (const name of sources) {
-    const target = join(into, name.replace(/\.ts$/, '.js'));
-    mkdirSync(dirname(target), { recursive: true });
-    const { outputText } = ts.transpileModule(readFileSync(join(ROOT, name), 'utf8'), {
-      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
-    });
-    writeFileSync(target, outputText);
-  }
-  const program = join(into, 'host.js');
-  writeFileSync(
-    program,
-    `import { startEmbeddedStore } from './src/local/mongo/server.js';
-const store = await startEmbeddedStore({ dataDir: process.argv[2] });
-process.stdout.write('port ' + store.port + '\\n');`,
-  );
-  return program;
-}
-
-interface Host {
-  readonly port: number;
-  kill(): Promise<void>;
-}
-
-function startHost(program: string, dataDir: string): Promise<Host> {
-  const child = spawn(process.execPath, [program, dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  return new Promise((resolve, reject) => {
-    let text = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      const port = /port (\d+)\n/.exec(text)?.[1];
-      if (port === undefined) return;
-      resolve({
-        port: Number(port),
-        async kill() {
-          child.kill('SIGKILL');
-          await gone;
-        },
-      });
-    });
-    child.once('exit', (code) => reject(new Error(`the host ended with ${code}`)));
-  });
-}
+const KILLS = process.env.POSTHORN_TEST_LONG === undefined ? 5 : 50;
+const MOMENT_MS = 30_000;
 
 /** The checker of `posthorn doctor --store` finds nothing wrong, beside the host too. */
 async function agrees(t: Test, dataDir: string): Promise<void> {
@@ -71,92 +26,64 @@ async function agrees(t: Test, dataDir: string): Promise<void> {
   await snapshot.close();
 }
 
+/** What the real `posthorn doctor --store` says of all that is in a store that no process hosts. */
+async function doctorWalks(t: Test, dataDir: string): Promise<{ status: string; detail: string } | undefined> {
+  const doctor = startProcess(t, { args: ['doctor', '--store', '--json'], cwd: dataDir, env: { DATA_DIR: dataDir } });
+  await doctor.ended();
+  const { checks } = JSON.parse(doctor.stdout()) as { checks: { check: string; status: string; detail: string }[] };
+  return checks.find(({ check }) => check === 'store, all of it');
+}
+
+/** Resolves when so many more writes were acknowledged. Rejects as soon as a writer found something wrong. */
+async function writesAcknowledged({ figures, working }: Writers, more: number): Promise<void> {
+  const wanted = figures.acknowledged + more;
+  const ended = working.then(() => Promise.reject(new Error('the writers have ended')));
+  await Promise.race([
+    eventually(`${more} more writes`, MOMENT_MS, async () => figures.acknowledged >= wanted, 5),
+    ended,
+  ]);
+}
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 t.test('kill -9 of the host under 8 writing clients loses nothing that was acknowledged', async (t) => {
+  const random = seededRandom(t);
   const directory = t.testdir();
   const program = compileHost(join(directory, 'program'));
   const dataDir = join(directory, 'data');
-  const rounds = process.env.POSTHORN_TEST_LONG === undefined ? 5 : 50;
-  const inserted = new Set<string>();
-  const counters = new Map<number, number>();
-  let host = await startHost(program, dataDir);
+  let host = startHost(program, dataDir);
   t.teardown(() => host.kill());
-  const { port } = host;
-  const uri = `mongodb://127.0.0.1:${port}/posthorn`;
-  const clients = await Promise.all(
-    Array.from({ length: 8 }, () =>
-      new MongoClient(uri, {
-        writeConcern: { w: 'majority', journal: true },
-        serverSelectionTimeoutMS: 20_000,
-        heartbeatFrequencyMS: 500,
-        minHeartbeatFrequencyMS: 50,
-      }).connect(),
-    ),
-  );
-  t.teardown(() => Promise.all(clients.map((client) => client.close())));
-  await clients[0]?.db().collection('rows').createIndex({ writer: 1, n: 1 }, { unique: true });
-  const state = { stopped: false };
-  let unacknowledged = 0;
-  const writers = clients.map(async (client, writer) => {
-    const rows = client.db().collection<{ _id: string; writer: number; n: number; text: string }>('rows');
-    const sums = client.db().collection<Document>('sums');
-    for (let n = 0; !state.stopped; n++) {
-      try {
-        await rows.insertMany(
-          [0, 1, 2].map((part) => ({
-            _id: `${writer}-${n}-${part}`,
-            writer,
-            n: n * 3 + part,
-            text: 'x'.repeat(n % 300),
-          })),
-        );
-        for (const part of [0, 1, 2]) inserted.add(`${writer}-${n}-${part}`);
-        await sums.updateOne({ _id: writer as never }, { $set: { n, twin: n } }, { upsert: true });
-        counters.set(writer, n);
-      } catch (error) {
-        if (error instanceof MongoServerError && typeof error.code === 'number') throw error;
-        unacknowledged++;
-      }
-    }
-  });
-  for (let round = 0; round < rounds; round++) {
-    const before = inserted.size;
-    const until = performance.now() + 10_000;
-    while (inserted.size < before + 60 && performance.now() < until) await pause(5);
-    await pause((round * 37) % 50);
+  const port = await host.port;
+  const writers = await connectWriters(`mongodb://127.0.0.1:${port}/posthorn`, 8, random.whole(0, 2 ** 31));
+  t.teardown(() => writers.close());
+  const { figures } = writers;
+  for (let kill = 0; kill < KILLS; kill++) {
+    writers.start();
+    await writesAcknowledged(writers, random.whole(80, 250));
+    await pause(random.whole(0, 50));
     await host.kill();
-    host = await startHost(program, dataDir);
-    t.equal(host.port, port, 'the port is used again');
+    const paused = writers.pause();
+    paused.catch(() => undefined); // awaited below
+    if (random.whole(1, 4) === 1) {
+      const cutShort = startHost(program, dataDir);
+      await pause(random.whole(0, 300));
+      await cutShort.kill();
+    }
+    host = startHost(program, dataDir);
+    t.equal(await host.port, port, 'the port is used again');
+    await paused;
+    t.strictSame(await writers.differences(), [], `kill ${kill + 1}: what is there is what must be`);
+    await agrees(t, dataDir);
   }
-  const before = inserted.size;
-  while (inserted.size < before + 30) await pause(5);
-  state.stopped = true;
-  await Promise.all(writers);
-  t.ok(unacknowledged > 0, 'writes were cut off');
-
-  const rows = clients[0]?.db().collection<Document>('rows');
-  const found = (await rows?.find().hint({ $natural: 1 }).toArray()) ?? [];
-  const ids = new Set(found.map(({ _id }) => String(_id)));
-  t.strictSame(
-    [...inserted].filter((id) => !ids.has(id)),
-    [],
-    `all of ${inserted.size} acknowledged rows are there`,
+  const { none, all, part } = figures.cutOff;
+  t.ok(none + all + part > 0, 'writes were cut off');
+  t.comment(
+    `${KILLS} kills, ${figures.acknowledged} writes acknowledged; ${none + all + part} cut off: ${all} there, ${none} not, ${part} of several documents in part`,
   );
-  t.equal(await rows?.estimatedDocumentCount(), found.length, 'the count agrees');
-  for (let writer = 0; writer < 8; writer++) {
-    const byIndex = await rows?.find({ writer }).hint('writer_1_n_1').toArray();
-    t.equal(byIndex?.length, found.filter((one) => one.writer === writer).length, 'index and documents agree');
-    const sum = await clients[0]
-      ?.db()
-      .collection<Document>('sums')
-      .findOne({ _id: writer as never });
-    t.ok(
-      sum !== null && sum?.twin === sum?.n && sum?.n >= (counters.get(writer) ?? 0),
-      'no half of a write, no older one',
-    );
-  }
-  await agrees(t, dataDir);
+  t.strictSame([...figures.byName.keys()].sort(), WRITES, 'every kind of write was acknowledged');
+  await writers.close();
+  await host.kill();
+  t.match(await doctorWalks(t, dataDir), { status: 'ok' });
 });
 
 async function startedError(promise: Promise<EmbeddedStore>): Promise<StoreStartError> {

@@ -15,10 +15,6 @@ import type { SeededRandom } from '../../../support/seeded-random.js';
 
 /** What the parts of a program are made with. */
 export interface Dice extends SeededRandom {
-  /** One of these, each as likely. */
-  pick<T>(list: readonly T[]): T;
-  /** True so often, of 1. */
-  chance(share: number): boolean;
   /** A few of what `make` makes, from `least` to `most`. */
   several<T>(least: number, most: number, make: () => T): T[];
   /** A value of the program's own small pool, most of the time, so that queries meet documents. */
@@ -66,7 +62,8 @@ const DOUBLES = [
 ] as const;
 const LONGS = ['0', '1', '2', '-1', '9007199254740993', '9223372036854775807', '-9223372036854775808'] as const;
 
-function scalar(random: SeededRandom, pick: <T>(list: readonly T[]) => T): unknown {
+function scalar(random: SeededRandom): unknown {
+  const { pick } = random;
   const kind = random.whole(0, 99);
   if (kind < 26) return new Int32(random.whole(-2, 5));
   if (kind < 36) return new Double(pick(DOUBLES));
@@ -85,15 +82,14 @@ function scalar(random: SeededRandom, pick: <T>(list: readonly T[]) => T): unkno
 
 /** The dice of a program: the same for the same generator. */
 export function dice(random: SeededRandom): Dice {
-  const pick = <T>(list: readonly T[]): T => list[random.whole(0, list.length - 1)] as T;
-  const chance = (share: number): boolean => random.next() < share;
+  const { chance, pick } = random;
   const several = <T>(least: number, most: number, make: () => T): T[] =>
     Array.from({ length: random.whole(least, most) }, make);
   function fresh(depth: number): unknown {
     const kind = random.next();
     if (depth > 0 && kind < 0.22) return several(0, 3, () => fresh(depth - 1));
     if (depth > 0 && kind < 0.4) return object(depth - 1);
-    return scalar(random, pick);
+    return scalar(random);
   }
   function object(depth: number): Document {
     const names = NAMES.filter(() => chance(0.5));
@@ -103,8 +99,6 @@ export function dice(random: SeededRandom): Dice {
   const pool = Array.from({ length: 10 }, () => fresh(2));
   return {
     ...random,
-    pick,
-    chance,
     several,
     value: () => (chance(0.75) ? pick(pool) : fresh(2)),
     object: () => object(1),

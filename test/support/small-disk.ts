@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,6 +8,10 @@ const [MOUNT, UNMOUNT] = ['mount', 'umount'] as const;
 /** A disk of its own in memory. */
 export interface SmallDisk {
   readonly path: string;
+  /** Takes what room there is, but for so many bytes (default 0), as another program would: in the file `filler`. */
+  fill(leaving?: number): void;
+  /** Gives that back. */
+  clear(): void;
   resize(mebibytes: number): void;
 }
 
@@ -29,8 +33,21 @@ export function mountSmallDisk(
     execFileSync(UNMOUNT, ['-l', path]);
     rmSync(path, { recursive: true, force: true });
   });
+  const filler = join(path, 'filler');
   return {
     path,
+    fill(leaving = 0) {
+      const { bavail, bsize } = statfsSync(path);
+      try {
+        // Whoever writes at the same time has the disk no less full: what is left over is not given back.
+        appendFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - leaving)));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      }
+    },
+    clear() {
+      rmSync(filler, { force: true });
+    },
     resize(mebibytes) {
       execFileSync(MOUNT, ['-o', `remount,size=${mebibytes}m`, path]);
     },

@@ -18,6 +18,8 @@ import { connectWriters, type Writers } from './kills/writer.js';
 
 const KILLS = process.env.POSTHORN_TEST_LONG === undefined ? 5 : 50;
 const MOMENT_MS = 30_000;
+/** What of a disk of 16 MiB the store leaves to deletes is 2 MiB: less is a full disk to it, bytes. */
+const ROOM_FOR_DELETES = 1_500_000;
 
 /** The checker of `posthorn doctor --store` finds nothing wrong, beside the host too. */
 async function agrees(t: Test, dataDir: string): Promise<void> {
@@ -34,14 +36,11 @@ async function doctorWalks(t: Test, dataDir: string): Promise<{ status: string; 
   return checks.find(({ check }) => check === 'store, all of it');
 }
 
-/** Resolves when so many more writes were acknowledged. Rejects as soon as a writer found something wrong. */
-async function writesAcknowledged({ figures, working }: Writers, more: number): Promise<void> {
-  const wanted = figures.acknowledged + more;
+/** Resolves when a figure of the writers has grown by so much. Rejects as soon as one of them found something wrong. */
+async function reached({ working }: Writers, figure: () => number, more: number, what: string): Promise<void> {
+  const wanted = figure() + more;
   const ended = working.then(() => Promise.reject(new Error('the writers have ended')));
-  await Promise.race([
-    eventually(`${more} more writes`, MOMENT_MS, async () => figures.acknowledged >= wanted, 5),
-    ended,
-  ]);
+  await Promise.race([eventually(`${more} more ${what}`, MOMENT_MS, async () => figure() >= wanted, 5), ended]);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -59,7 +58,7 @@ t.test('kill -9 of the host under 8 writing clients loses nothing that was ackno
   const { figures } = writers;
   for (let kill = 0; kill < KILLS; kill++) {
     writers.start();
-    await writesAcknowledged(writers, random.whole(80, 250));
+    await reached(writers, () => figures.acknowledged, random.whole(80, 250), 'writes');
     await pause(random.whole(0, 50));
     await host.kill();
     const paused = writers.pause();
@@ -84,6 +83,56 @@ t.test('kill -9 of the host under 8 writing clients loses nothing that was ackno
   await writers.close();
   await host.kill();
   t.match(await doctorWalks(t, dataDir), { status: 'ok' });
+});
+
+t.test('kill -9 of the host on a full disk loses nothing that was acknowledged', async (t) => {
+  const disk = mountSmallDisk(t, 16);
+  if (disk === undefined) return;
+  const random = seededRandom(t);
+  const program = compileHost(t.testdir());
+  let host = startHost(program, disk.path);
+  t.teardown(() => host.kill());
+  const port = await host.port;
+  const writers = await connectWriters(`mongodb://127.0.0.1:${port}/posthorn`, 8, random.whole(0, 2 ** 31));
+  t.teardown(() => writers.close());
+  const { figures } = writers;
+  const refused = (more: number) => reached(writers, () => figures.refused, more, 'refusals');
+  const deleted = (more: number) => reached(writers, () => figures.byName.get('deleteOne') ?? 0, more, 'deletes');
+  writers.start();
+  await reached(writers, () => figures.acknowledged, 200, 'writes');
+  for (let kill = 0; kill < KILLS; kill++) {
+    // To the last block, in the middle of commits, or so that the store has what it keeps for deletes.
+    const leaving = random.chance(0.5) ? 0 : random.whole(ROOM_FOR_DELETES / 2, ROOM_FOR_DELETES);
+    const { deletesRefused } = figures;
+    disk.fill(leaving);
+    await refused(random.whole(5, 50));
+    if (leaving > 0) {
+      await deleted(3);
+      t.equal(figures.deletesRefused, deletesRefused, 'no delete is refused');
+    }
+    await pause(random.whole(0, 50));
+    await host.kill();
+    const paused = writers.pause();
+    paused.catch(() => undefined); // awaited below
+    host = startHost(program, disk.path);
+    t.equal(await host.port, port, 'it starts on the full disk, at its port');
+    await paused;
+    t.strictSame(await writers.differences(), [], `kill ${kill + 1}: what is there is what must be`);
+    await agrees(t, disk.path);
+    writers.start();
+    await refused(1);
+    disk.clear();
+    await reached(writers, () => figures.acknowledged, random.whole(50, 150), 'writes, now that there is room');
+  }
+  await writers.pause();
+  t.strictSame(await writers.differences(), []);
+  const { none, all, part } = figures.cutOff;
+  t.comment(
+    `${KILLS} kills, ${figures.acknowledged} writes acknowledged, ${figures.refused} refused, of deletes ${figures.deletesRefused}; ${none + all + part} cut off`,
+  );
+  await writers.close();
+  await host.kill();
+  t.match(await doctorWalks(t, disk.path), { status: 'ok' });
 });
 
 async function startedError(promise: Promise<EmbeddedStore>): Promise<StoreStartError> {
@@ -215,11 +264,7 @@ t.test('a full disk refuses writes, loses nothing, and with room writes go on', 
     const writing = Array.from({ length: 40 }, (_, k) =>
       code(things.insertOne({ n: 2000 + i * 40 + k, blob: blob() })),
     );
-    try {
-      writeFileSync(join(mount, `filler-${i}`), Buffer.alloc(12_000_000));
-    } catch {
-      // It is full: that was wanted.
-    }
+    disk.fill();
     const results = await Promise.all(writing);
     results.forEach((result, k) => {
       if (result === undefined) kept.push(2000 + i * 40 + k);
@@ -228,7 +273,7 @@ t.test('a full disk refuses writes, loses nothing, and with room writes go on', 
   }
   t.equal(seen, 14031);
   t.equal(await things.countDocuments(), kept.length, 'what was refused is not there, what was accepted is');
-  for (let i = 0; i < 50; i++) rmSync(join(mount, `filler-${i}`), { force: true });
+  disk.clear();
   disk.resize(64);
   let accepted: unknown = 1;
   for (let i = 0; i < 50 && accepted !== undefined; i++) {

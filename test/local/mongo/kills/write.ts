@@ -11,6 +11,8 @@ export interface Write {
   readonly steps: readonly Step[];
   /** Cut off, the first steps of it may be done and the others not; else any of them. Each document is whole either way. */
   readonly inOrder: boolean;
+  /** Whether it is of one document and nothing else: refused, it has done nothing. */
+  readonly isOne: boolean;
   /** What the answer says when all of it is done. */
   readonly answer: unknown;
   /** Whether it may make the store larger, so that a full one refuses it. */
@@ -38,6 +40,7 @@ export function writeMaker(random: SeededRandom, writer: number): (things: Thing
       name: kind,
       steps,
       inOrder: false,
+      isOne: !/Many$/.test(kind),
       answer: counts,
       grows: !/^delete/.test(kind),
       ask: (client) => countsOf(askAlone(collectionIn(client, name), operation)),
@@ -63,10 +66,18 @@ export function writeMaker(random: SeededRandom, writer: number): (things: Thing
   }
 
   /** What statements come to together. */
-  function outcome(statements: readonly Statement[], inOrder: boolean): Pick<Write, 'steps' | 'inOrder' | 'answer'> {
+  function outcome(
+    statements: readonly Statement[],
+    inOrder: boolean,
+  ): Pick<Write, 'steps' | 'inOrder' | 'isOne' | 'answer'> {
     const failed = statements.findIndex(({ counts }) => counts.duplicate > 0);
     const done = inOrder && failed >= 0 ? statements.slice(0, failed + 1) : statements;
-    return { steps: done.flatMap(({ steps }) => steps), inOrder, answer: sum(done.map(({ counts }) => counts)) };
+    return {
+      steps: done.flatMap(({ steps }) => steps),
+      inOrder,
+      isOne: false,
+      answer: sum(done.map(({ counts }) => counts)),
+    };
   }
 
   /** Several statements of one collection in one call of the driver: a command for each kind of them. */
@@ -123,6 +134,7 @@ export function writeMaker(random: SeededRandom, writer: number): (things: Thing
       name: 'findOneAndUpdate',
       steps: [{ n: found.n, after }],
       inOrder: true,
+      isOne: true,
       answer: wantsAfter ? after : found,
       grows: true,
       ask: (client) =>
@@ -145,6 +157,7 @@ export function writeMaker(random: SeededRandom, writer: number): (things: Thing
       name: 'findOneAndDelete',
       steps: [{ n: found.n, after: undefined }],
       inOrder: true,
+      isOne: true,
       answer: found,
       grows: false,
       ask: (client) =>
@@ -159,6 +172,7 @@ export function writeMaker(random: SeededRandom, writer: number): (things: Thing
       name: 'find',
       steps: [],
       inOrder: true,
+      isOne: true,
       answer: those(sceneOf(things, true), name).sort((left, right) => left.n - right.n),
       grows: false,
       ask: (client) => collectionIn(client, name).find({ writer }).sort({ n: 1 }).toArray(),

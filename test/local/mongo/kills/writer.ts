@@ -10,8 +10,9 @@ export interface Figures {
   acknowledged: number;
   /** Without an answer: of these none, all or a part was there afterwards. */
   readonly cutOff: { none: number; all: number; part: number };
-  /** Refused since the store was full. */
+  /** Refused since the store was full: what may make it larger, and what only deletes. */
   refused: number;
+  deletesRefused: number;
   /** What was acknowledged, by the name of the write. */
   readonly byName: Map<string, number>;
 }
@@ -74,7 +75,13 @@ export async function connectWriters(uri: string, count: number, seed: number): 
   );
   const [first] = clients as [MongoClient];
   for (const name of COLLECTIONS) await collectionIn(first, name).createIndexes(INDEXES.map(({ spec }) => spec));
-  const figures: Figures = { acknowledged: 0, cutOff: { none: 0, all: 0, part: 0 }, refused: 0, byName: new Map() };
+  const figures: Figures = {
+    acknowledged: 0,
+    cutOff: { none: 0, all: 0, part: 0 },
+    refused: 0,
+    deletesRefused: 0,
+    byName: new Map(),
+  };
   let isWorking = false;
   const writers = clients.map((client, writer) => {
     let things: Things = new Map();
@@ -115,13 +122,13 @@ export async function connectWriters(uri: string, count: number, seed: number): 
       const numbers = [...new Set(write.steps.map(({ n }) => n))];
       const there = await look(numbers);
       const part = partOf(write, things, there);
-      if (part === undefined || (end === 'refused' && write.steps.length === 1 && part === 'all')) {
+      if (part === undefined || (end === 'refused' && write.isOne && part === 'all')) {
         const before = numbers.map((n) => things.get(n));
         throw new Error(
           `${write.name}, ${end}, left what cannot come of it: ${ordered({ before, steps: write.steps, there: [...there.values()] })}`,
         );
       }
-      if (end === 'refused') figures.refused++;
+      if (end === 'refused') figures[write.grows ? 'refused' : 'deletesRefused']++;
       else if (write.steps.length > 0) figures.cutOff[part]++;
       const next = new Map(things);
       for (const n of numbers) {
@@ -140,8 +147,7 @@ export async function connectWriters(uri: string, count: number, seed: number): 
           answer = await write.ask(client);
         } catch (error) {
           const end = endOf(error);
-          if (end === undefined || (end === 'refused' && !write.grows))
-            throw new Error(`${write.name} failed`, { cause: error });
+          if (end === undefined) throw new Error(`${write.name} failed`, { cause: error });
           await settle(write, end);
           continue;
         }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs into .test-needs/ what some tests need beyond npm, each only where it is missing (`npm run test:needs`):
-#   venv/            a Python virtual environment with SecantusDB, the independent server that the embedded store is compared with
+#   venv/            a Python virtual environment with SecantusDB, the independent server that the embedded store is compared with, and with
+#                    aiogram and python-telegram-bot, two of the foreign clients that talk to the local Telegram
 #   driver-specs/    the drivers' public specification tests, as the source package of pymongo ships them
 # Needs python3 with venv and a PyPI index; on Debian, as root, python3-venv is installed when it is missing. Ends with 1 and says so when something cannot be had.
 set -euo pipefail
@@ -8,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 SECANTUSDB=0.7.0b3
 PYMONGO=4.15.4
+TELEGRAM_CLIENTS='aiogram==3.31.0 python-telegram-bot[webhooks]==22.8'
 into=.test-needs
 mkdir -p "$into"
 
@@ -25,6 +27,14 @@ secantusdb() {
   "$into/venv/bin/pip" install --quiet --disable-pip-version-check "secantusdb==$SECANTUSDB"
 }
 
+telegram_clients() {
+  [ "$(cat "$into/venv/telegram-clients.txt" 2>/dev/null)" = "$TELEGRAM_CLIENTS" ] && return
+  rm -f "$into/venv/telegram-clients.txt"
+  # shellcheck disable=SC2086 # one word a package
+  "$into/venv/bin/pip" install --quiet --disable-pip-version-check $TELEGRAM_CLIENTS
+  echo "$TELEGRAM_CLIENTS" >"$into/venv/telegram-clients.txt"
+}
+
 driver_specs() {
   [ -f "$into/driver-specs/$PYMONGO" ] && return
   rm -rf "$into/driver-specs" "$into/sdist"
@@ -37,4 +47,5 @@ driver_specs() {
 
 venv
 secantusdb
+telegram_clients
 driver_specs

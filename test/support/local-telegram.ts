@@ -21,6 +21,32 @@ export interface SeenMessage {
   readonly messageId: number;
   readonly from: { readonly id: number; readonly is_bot?: boolean };
   readonly text?: string;
+  readonly entities?: readonly SeenEntity[];
+  readonly caption?: string;
+  readonly photo?: readonly object[];
+  readonly document?: { readonly file_name?: string };
+  readonly replyMarkup?: { readonly inline_keyboard?: readonly (readonly SeenButton[])[] };
+}
+
+/** A MessageEntity of the Bot API. */
+export interface SeenEntity {
+  readonly type: string;
+  readonly offset: number;
+  readonly length: number;
+  readonly url?: string;
+}
+
+/** An InlineKeyboardButton of the Bot API. */
+export interface SeenButton {
+  readonly text: string;
+  readonly callback_data?: string;
+}
+
+/** What a press of a button came to. */
+export interface Pressed {
+  readonly answered: boolean;
+  readonly text?: string;
+  readonly alert?: boolean;
 }
 
 /** The control API of a local Telegram (docs/contract.md). */
@@ -29,19 +55,28 @@ export interface LocalTelegramControl {
   bots(): Promise<{ id: number; token: string }[]>;
   /** Makes people who have written to the bot. */
   people(count: number): Promise<number[]>;
+  /** Makes one with a name, who has written to the bot. */
+  person(firstName: string): Promise<number>;
   block(botId: number, userIds: readonly number[]): Promise<void>;
+  unblock(botId: number, userId: number): Promise<void>;
   faults(faults: object): Promise<void>;
   stats(): Promise<LocalStats>;
   /** Counters to zero, faults off. */
   reset(): Promise<void>;
   write(from: number, botId: number, text: string): Promise<void>;
+  /** Presses a button under a message of the bot. */
+  press(from: number, botId: number, messageId: number, data: string): Promise<Pressed>;
+  /** Makes a chat that this person owns. */
+  chat(type: 'group' | 'supergroup' | 'channel', title: string, ownerId: number): Promise<number>;
+  /** Makes someone a member of a chat, as the control API's body says; resolves with what became of it. */
+  join(chatId: number, userId: number, how?: object): Promise<string>;
   /** What the person sees, oldest first; at most the newest 100. */
   messages(botId: number, user: number, after?: number): Promise<SeenMessage[]>;
 }
 
 /** The control API at `url`. Each call rejects when the answer is not 200. */
 export function localTelegramControl(url: string): LocalTelegramControl {
-  async function call<T>(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<T> {
+  async function call<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<T> {
     const answer = await request(`${url}/local/${path}`, {
       method,
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
@@ -54,8 +89,12 @@ export function localTelegramControl(url: string): LocalTelegramControl {
     url,
     bots: () => call('GET', 'bots'),
     people: async (count) => (await call<{ ids: number[] }>('POST', 'people', { count })).ids,
+    person: async (firstName) => (await call<{ id: number }>('POST', 'people', { firstName })).id,
     async block(botId, userIds) {
       await call('PUT', 'blocks', { botId, userIds });
+    },
+    async unblock(botId, userId) {
+      await call('DELETE', `blocks/${userId}/${botId}`);
     },
     async faults(faults) {
       await call('PUT', 'faults', faults);
@@ -67,6 +106,10 @@ export function localTelegramControl(url: string): LocalTelegramControl {
     async write(from, botId, text) {
       await call('POST', 'messages', { from, chat: botId, text });
     },
+    press: (from, botId, messageId, data) => call('POST', 'presses', { from, chat: botId, messageId, data }),
+    chat: async (type, title, ownerId) => (await call<{ id: number }>('POST', 'chats', { type, title, ownerId })).id,
+    join: async (chatId, userId, how = {}) =>
+      (await call<{ status: string }>('PUT', `chats/${chatId}/members/${userId}`, how)).status,
     messages: (botId, user, after = 0) => call('GET', `messages?chat=${botId}&user=${user}&after=${after}`),
   };
 }

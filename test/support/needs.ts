@@ -7,6 +7,7 @@ const INSTALLED = join(import.meta.dirname, '../../.test-needs');
 /** What `npm run test:needs` installs. */
 const PATHS = {
   secantusdb: join(INSTALLED, 'venv/bin/secantusd-py'),
+  'telegram-clients': join(INSTALLED, 'venv/telegram-clients.txt'),
   'driver-specs': join(INSTALLED, 'driver-specs/crud/unified'),
 } as const;
 

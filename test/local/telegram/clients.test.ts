@@ -1,0 +1,186 @@
+import { dirname, join } from 'node:path';
+import t, { type Test } from 'tap';
+import { request } from 'undici';
+import { startLocalTelegram } from '../../../src/local/telegram/server.js';
+import { eventually } from '../../support/eventually.js';
+import { type LocalTelegramControl, localTelegramControl, type SeenMessage } from '../../support/local-telegram.js';
+import { needed } from '../../support/needs.js';
+import { freePort, type PosthornProcess, startProcess } from '../../support/posthorn-process.js';
+
+// One bot, written four times as the client libraries' own documentation would have it (clients/), unmodified libraries, only the API root is another. What people
+// see of it must be the same with all of them, by polling and by webhook.
+
+const CLIENTS = join(import.meta.dirname, 'clients');
+/** How long anything that a client does may take on a busy machine, ms. */
+const PATIENCE_MS = 30_000;
+const SECRET = 'Secret_token-1';
+
+type Library = 'telegraf' | 'grammy' | 'aiogram' | 'python-telegram-bot';
+type Mode = 'polling' | 'webhook';
+
+/** What a person who talks with the bot can do and has seen. */
+interface Scene {
+  readonly control: LocalTelegramControl;
+  readonly client: PosthornProcess;
+  readonly botId: number;
+  readonly person: number;
+  write(text: string): Promise<void>;
+}
+
+/** What a person sees of a message, without ids and dates. */
+interface Sight {
+  readonly text?: string;
+  readonly entities?: string;
+  readonly caption?: string;
+  readonly buttons?: string;
+  readonly photo?: true;
+  readonly document?: string;
+}
+
+interface Row {
+  readonly when: string;
+  act(scene: Scene): Promise<void>;
+  /** The bot's new messages in the private chat. */
+  readonly sees: readonly Sight[];
+  /** The client's new lines, each kind once. */
+  readonly says?: (scene: Scene) => readonly string[];
+}
+
+const ROWS: readonly Row[] = [
+  {
+    when: 'a person starts the bot',
+    act: ({ write }) => write('/start'),
+    sees: [{ text: 'Hello, Ada. Do you agree?', buttons: 'Yes=agree:yes|No=agree:no' }],
+  },
+  {
+    when: 'a person writes',
+    act: ({ write }) => write('Ĝis la revido 👋🏽, "friend" & <all>'),
+    sees: [{ text: 'Ĝis la revido 👋🏽, "friend" & <all>' }],
+  },
+  {
+    when: 'the bot writes too fast to one chat, is told to wait and obeys',
+    async act({ control, write }) {
+      await control.faults({ limits: 'telegram' });
+      await write('/burst');
+    },
+    sees: [{ text: 'Burst 1' }, { text: 'Burst 2' }, { text: 'Burst 3' }],
+    says: () => ['429 1'],
+  },
+  {
+    when: 'a person blocks the bot',
+    async act({ control, botId, person }) {
+      await control.faults({ limits: 'off' });
+      await control.block(botId, [person]);
+    },
+    sees: [],
+    says: ({ person }) => [`my_chat_member ${person} kicked`, '403 Forbidden: bot was blocked by the user'],
+  },
+  {
+    when: 'a person unblocks the bot',
+    act: ({ control, botId, person }) => control.unblock(botId, person),
+    sees: [{ text: 'Welcome back.' }],
+    says: ({ person }) => [`my_chat_member ${person} member`],
+  },
+];
+
+function sightOf({ text, entities, caption, photo, document, replyMarkup }: SeenMessage): Sight {
+  const name = document?.file_name;
+  return {
+    ...(text !== undefined && { text }),
+    ...(entities !== undefined && {
+      entities: entities.map(({ type, offset, length, url }) => `${type}@${offset}+${length}${url ?? ''}`).join(' '),
+    }),
+    ...(caption !== undefined && { caption }),
+    ...(replyMarkup?.inline_keyboard !== undefined && {
+      buttons: replyMarkup.inline_keyboard
+        .map((row) => row.map((button) => `${button.text}=${button.callback_data}`).join('|'))
+        .join('/'),
+    }),
+    ...(photo !== undefined && { photo: true }),
+    ...(name !== undefined && { document: name }),
+  };
+}
+
+/** The command that runs a client's script, or undefined when it is not installed (see `needed`). */
+function commandOf(t: Test, library: Library): [string, string] | undefined {
+  if (library === 'telegraf' || library === 'grammy') return [process.execPath, join(CLIENTS, `${library}.mjs`)];
+  const marker = needed(t, 'telegram-clients');
+  if (marker === undefined) return undefined;
+  const script = library === 'aiogram' ? 'aiogram_bot.py' : 'python_telegram_bot.py';
+  return [join(dirname(marker), 'bin/python'), join(CLIENTS, script)];
+}
+
+async function botApi<T>(url: string, token: string, method: string): Promise<T> {
+  const { body } = await request(`${url}/bot${token}/${method}`);
+  return ((await body.json()) as { result: T }).result;
+}
+
+async function playAll(t: Test, library: Library, mode: Mode): Promise<void> {
+  const command = commandOf(t, library);
+  if (command === undefined) return;
+  const dir = t.testdir();
+  const telegram = await startLocalTelegram({ dataDir: dir, port: 0 });
+  t.teardown(() => telegram.stop());
+  const control = localTelegramControl(telegram.url);
+  await control.faults({ limits: 'off' });
+  const [bot] = await control.bots();
+  if (bot === undefined) throw new Error('the local Telegram has no bot');
+  const person = await control.person('Ada');
+  const webhook = mode === 'webhook' ? `http://127.0.0.1:${await freePort()}/updates` : undefined;
+  const [program, script] = command;
+  const client = startProcess(t, {
+    command: [program],
+    args: [script],
+    cwd: dir,
+    env: {
+      BOT_TOKEN: bot.token,
+      TELEGRAM_API_ROOT: telegram.url,
+      ...(webhook !== undefined && { WEBHOOK_URL: webhook, WEBHOOK_SECRET: SECRET }),
+    },
+  });
+  await client.line('ready @');
+  const ofBot = async () =>
+    (await control.messages(bot.id, person)).filter((message) => message.from.id === bot.id).map(sightOf);
+  const linesOf = () => client.stdout().split('\n').slice(0, -1);
+  const scene: Scene = {
+    control,
+    client,
+    botId: bot.id,
+    person,
+    write: (text) => control.write(person, bot.id, text),
+  };
+  for (const { when, act, sees, says } of ROWS) {
+    const seen = (await ofBot()).length;
+    const lines = linesOf().length;
+    await act(scene);
+    const said = says?.(scene) ?? [];
+    await eventually(when, PATIENCE_MS, async () => {
+      if (!client.running) throw new Error(`the client ended: ${client.stderr()}`);
+      return (await ofBot()).length >= seen + sees.length && linesOf().length >= lines + said.length;
+    });
+    t.strictSame((await ofBot()).slice(seen), sees, when);
+    t.strictSame([...new Set(linesOf().slice(lines))], said, `${when}: what the client says`);
+  }
+  t.strictSame(
+    await botApi(telegram.url, bot.token, 'getMyCommands'),
+    [
+      { command: 'start', description: 'Begin' },
+      { command: 'help', description: 'What there is' },
+    ],
+    'the commands that the client set',
+  );
+  const { tooMany } = await control.stats();
+  t.ok(tooMany === 2 || tooMany === 3, `each 429 was obeyed: there were ${tooMany} for two or three waits`);
+  const { url } = await eventually('all updates are confirmed', PATIENCE_MS, async () => {
+    const info = await botApi<{ url: string; pending_update_count: number }>(telegram.url, bot.token, 'getWebhookInfo');
+    return info.pending_update_count === 0 && info;
+  });
+  t.equal(url, webhook ?? '', 'the webhook that the client set');
+  t.strictSame(await client.end('SIGTERM'), { code: 0, signal: null }, 'the client ends in peace');
+}
+
+for (const library of ['telegraf', 'grammy', 'aiogram', 'python-telegram-bot'] as const) {
+  for (const mode of ['polling'] as const) {
+    t.test(`${library}, ${mode}`, (t) => playAll(t, library, mode));
+  }
+}

@@ -6,7 +6,6 @@ import { newMessage } from '../world/chat-messages.js';
 import { type Chat, hasRight, isPermitted, type Permission, paceOf, standing } from '../world/chats.js';
 import { FIRST_PERSON_ID } from '../world/people.js';
 import type { MessageExtra } from '../world/record.js';
-import type { StoredMessage } from '../world/stored-message.js';
 import type { World } from '../world/world.js';
 import {
   type BotArguments,
@@ -111,12 +110,12 @@ function deliverToChat(
     extra: reply === undefined ? extra : { ...extra, reply_to: reply.id },
     ...(reply !== undefined && { repliesTo: reply.from }),
   };
-  world.happen(now, { message, method });
+  world.happen(now, { kind: 'written', message, method });
   return messageJson(world, place, message);
 }
 
 /** The message to reply to; undefined for none, or for one that is gone where that is allowed. */
-function readReply(world: World, target: Target, args: BotArguments): StoredMessage | undefined | BotRefusal {
+function readReply(world: World, target: Target, args: BotArguments): ChatMessage | undefined | BotRefusal {
   const given = jsonArgument(args, 'reply_parameters');
   if (given === UNREADABLE_JSON) return badRequest("can't parse reply parameters JSON object");
   if (given !== undefined && !isObject(given)) return badRequest("can't parse reply parameters: expected an Object");

@@ -1,7 +1,8 @@
+import type { ChatMessage } from '../world/chat-events.js';
 import { groupJson } from '../world/chats.js';
 import { chatJson, userJson } from '../world/people.js';
+import type { Place } from '../world/place.js';
 import type { MessageExtra } from '../world/record.js';
-import type { Place, StoredMessage } from '../world/stored-message.js';
 import type { World } from '../world/world.js';
 import { isObject } from './arguments.js';
 
@@ -30,7 +31,7 @@ export function senderJson(world: World, place: Place, from: number): string {
 }
 
 /** A message as the Bot API's Message, in JSON; those that it refers to are shown to a depth of one. Never throws. */
-export function messageJson(world: World, place: Place, message: StoredMessage, depth = 0): string {
+export function messageJson(world: World, place: Place, message: ChatMessage, depth = 0): string {
   const { id, from, at, editedAt, text, extra } = message;
   const edited = editedAt === undefined ? '' : `,"edit_date":${Math.floor(editedAt / 1000)}`;
   const content = text === '' ? '' : `,"text":${JSON.stringify(text)}`;

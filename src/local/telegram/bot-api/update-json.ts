@@ -1,8 +1,9 @@
+import { chatIdOf } from '../world/audience.js';
 import type { Bot } from '../world/bot.js';
-import { type ChatRecord, type MemberChange, updateKind } from '../world/chat-events.js';
-import type { Chat } from '../world/chats.js';
+import { type ChatEvent, type ChatRecord, type MemberChange, updateKind } from '../world/chat-events.js';
+import { type Chat, groupJson } from '../world/chats.js';
+import { messageIn, type Place } from '../world/place.js';
 import type { BlockRecord, WrittenRecord } from '../world/record.js';
-import { messageIn } from '../world/stored-message.js';
 import type { World } from '../world/world.js';
 import { memberJson } from './member-json.js';
 import { messageJson, placeJson, userJsonOf } from './message-json.js';
@@ -60,23 +61,34 @@ function blockBody(world: World, bot: Bot, [, , person, at, blocked]: BlockRecor
 
 /** The event of a record that an update of this bot was made of. */
 function chatBody(world: World, bot: Bot, id: number, [, at, events, updates]: ChatRecord): string | undefined {
-  const [, , index = 0] = updates.find(([to, update]) => to === bot.making.id && update === id) ?? [];
+  const [, , index = -1] = updates.find(([to, update]) => to === bot.making.id && update === id) ?? [];
   const event = events[index];
-  if (event === undefined || 'made' in event) return undefined;
-  const chat = world.state.chats.byId.get('message' in event ? event.message.chat : event.member.chat);
-  if (chat === undefined) return undefined;
-  const kind = updateKind(event, bot.making.id, chat.type === 'channel');
-  const value =
-    'message' in event
-      ? messageJson(world, { chat, id: chat.id }, event.message)
-      : changeJson(world, chat, bot, event.member, at);
-  return `"${kind}":${value}`;
+  const place = event && placeOf(world, bot, event);
+  if (event === undefined || place === undefined) return undefined;
+  const kind = updateKind(event, bot.making.id, place.chat?.type === 'channel');
+  const value = contentJson(world, place, bot, event, at);
+  return kind === undefined || value === undefined ? undefined : `"${kind}":${value}`;
+}
+
+/** Where an event happened, unless it is gone. */
+function placeOf({ state }: World, bot: Bot, event: ChatEvent): Place | undefined {
+  const id = chatIdOf(event);
+  if (id > 0) return state.people.find(id) === undefined ? undefined : { id, bot };
+  const chat = state.chats.byId.get(id);
+  return chat && { id, chat };
+}
+
+function contentJson(world: World, place: Place, bot: Bot, event: ChatEvent, at: number): string | undefined {
+  if (event.kind === 'written' || event.kind === 'edited') return messageJson(world, place, event.message);
+  if (place.chat === undefined) return undefined;
+  if (event.kind === 'member') return changeJson(world, place.chat, bot, event.change, at);
+  return undefined;
 }
 
 function changeJson(world: World, chat: Chat, bot: Bot, change: MemberChange, at: number): string {
   const viewer = bot.making.id;
   return (
-    `{"chat":${placeJson(world, { chat, id: chat.id })},"from":${userJsonOf(world, change.by)},"date":${Math.floor(at / 1000)},` +
+    `{"chat":${groupJson(chat)},"from":${userJsonOf(world, change.by)},"date":${Math.floor(at / 1000)},` +
     `"old_chat_member":${memberJson(world, chat, change.user, change.old, viewer)},` +
     `"new_chat_member":${memberJson(world, chat, change.user, change.new, viewer)}}`
   );

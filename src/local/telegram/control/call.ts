@@ -2,7 +2,7 @@ import type { UpdatePolls } from '../bot-api/update-polls.js';
 import type { LocalClock } from '../clock.js';
 import type { Bot } from '../world/bot.js';
 import type { Chat } from '../world/chats.js';
-import type { Place } from '../world/stored-message.js';
+import type { Place } from '../world/place.js';
 import type { World } from '../world/world.js';
 
 /** Longest name of a person or a bot, in UTF-16 units. */

@@ -1,6 +1,7 @@
 import { isObject } from '../bot-api/arguments.js';
 import { placeJson, userJsonOf } from '../bot-api/message-json.js';
-import type { Place, StoredMessage } from '../world/stored-message.js';
+import type { ChatMessage } from '../world/chat-events.js';
+import type { Place } from '../world/place.js';
 import type { World } from '../world/world.js';
 
 /** Most messages of one chat that are shown at once. */
@@ -20,7 +21,7 @@ export function messagesSeen(world: World, place: Place, after: number): Record<
 function messageSeen(
   world: World,
   place: Place,
-  { id, from, text, extra, editedAt }: StoredMessage,
+  { id, from, text, extra, editedAt }: ChatMessage,
 ): Record<string, unknown> {
   const markup = extra.reply_markup;
   const sender = place.chat?.type === 'channel' ? placeJson(world, place) : userJsonOf(world, from);

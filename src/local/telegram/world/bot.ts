@@ -15,6 +15,8 @@ export interface BotMaking {
   readonly username: string;
   readonly firstUpdateId: number;
   readonly first: boolean;
+  /** Whether its privacy mode is off: in groups it gets all messages of people. */
+  readonly readsAll?: boolean;
 }
 
 /** What a bot set by itself; `allowed` is its last `allowed_updates`, absent for the default; commands by scope and language. */
@@ -31,6 +33,10 @@ export interface Bot {
   readonly dialogs: Dialogs;
   /** What is kept of the bot's messages in groups and channels, by the chat's index. */
   readonly groupDialogs: Dialogs;
+  /** Messages pinned in private chats, the newest pin last, by person. */
+  readonly pinned: Map<number, readonly number[]>;
+  /** Until when (ms) the bot may write to people who asked to join a chat and never wrote to it, by person. */
+  readonly openUntil: Map<number, number>;
   /** Where the messages of its private chats lie. */
   readonly log: MessageLog;
   readonly pace: Pace;
@@ -50,6 +56,8 @@ export function newBot(making: BotMaking): Bot {
     userJson: `{"id":${id},"is_bot":true,"first_name":${JSON.stringify(name)},"username":${JSON.stringify(username)}}`,
     dialogs: new Dialogs(),
     groupDialogs: new Dialogs(),
+    pinned: new Map(),
+    openUntil: new Map(),
     log: new MessageLog(),
     pace: newPace(),
     second: new SecondWindow(),

@@ -1,12 +1,11 @@
 import type { ChatEvent, ChatMessage } from './chat-events.js';
 import { type Chat, nextMessageId } from './chats.js';
 import type { MessageExtra } from './record.js';
-import type { StoredMessage } from './stored-message.js';
 import type { World } from './world.js';
 
 /** A message that tells of an event, by the one who brought it about. Never throws. */
 export function serviceMessage(chat: Chat, from: number, extra: MessageExtra, now: number): ChatEvent {
-  return { message: { ...newMessage(chat, from, now), text: '', extra, service: true } };
+  return { kind: 'written', message: { ...newMessage(chat, from, now), text: '', extra, service: true } };
 }
 
 /** The next message of a chat, without its content. Never throws. */
@@ -20,7 +19,7 @@ export function writeInChat(
   chat: Chat,
   person: number,
   content: { text: string; extra: MessageExtra },
-  reply: StoredMessage | undefined,
+  reply: ChatMessage | undefined,
   now: number,
 ): number {
   const { text, extra } = content;
@@ -30,6 +29,6 @@ export function writeInChat(
     extra: reply === undefined ? extra : { ...extra, reply_to: reply.id },
     ...(reply !== undefined && { repliesTo: reply.from }),
   };
-  world.happen(now, { message });
+  world.happen(now, { kind: 'written', message });
   return message.id;
 }

@@ -75,6 +75,32 @@ export interface Member {
   readonly present?: boolean;
   /** Until when a restriction or a ban holds (s since the epoch), 0 for ever. */
   readonly until?: number;
+  /** The invite link that he came by, while he is in. */
+  readonly link?: string;
+}
+
+/** A link that people come in by, or ask to. */
+export interface InviteLink {
+  readonly link: string;
+  /** The bot that made it. */
+  readonly creator: number;
+  /** '' for none. */
+  readonly name: string;
+  /** Until when it holds (s since the epoch), 0 for ever. */
+  readonly expireDate: number;
+  /** How many may be in the chat who came by it, 0 for any number. */
+  readonly memberLimit: number;
+  readonly createsJoinRequest: boolean;
+  readonly isPrimary: boolean;
+  readonly isRevoked: boolean;
+}
+
+/** Someone who waits to be let in. */
+export interface JoinRequest {
+  readonly user: number;
+  /** When he asked (ms since the epoch). */
+  readonly at: number;
+  readonly link: string;
 }
 
 /** A plain member; shared, since a chat may have very many. */
@@ -106,6 +132,10 @@ export interface Chat {
   readonly bots: Map<number, Bot>;
   /** What members may do who are not restricted. */
   permissions: readonly Permission[];
+  /** All that were ever made, by the link itself. */
+  readonly links: Map<string, InviteLink>;
+  /** Those who wait to be let in, by id. */
+  readonly requests: Map<number, JoinRequest>;
   /** Messages pinned, the newest pin last. */
   pinned: readonly number[];
   nextMessageId: number;
@@ -130,6 +160,8 @@ export function newChat(making: ChatMaking): Chat {
     members: new Map([[making.ownerId, { status: 'creator' }]]),
     bots: new Map(),
     permissions: PERMISSIONS,
+    links: new Map(),
+    requests: new Map(),
     pinned: [],
     nextMessageId: 1,
     newest: 0,
@@ -147,6 +179,11 @@ export function standing(chat: Chat, user: number, now: number): Member {
   const { until = 0 } = member;
   if (until === 0 || until * 1000 > now) return member;
   return isPresent(member) ? PLAIN_MEMBER : LEFT;
+}
+
+/** Whether a standing is that of a plain member of whom nothing else is known. Never throws. */
+export function isPlain({ status, link }: Member): boolean {
+  return status === 'member' && link === undefined;
 }
 
 /** Whether someone with that standing is in the chat. Never throws. */

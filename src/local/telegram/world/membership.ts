@@ -12,8 +12,8 @@ export function makeChat(
   const { chats } = world.state;
   const id = wish.type === 'group' ? chats.nextGroupId : chats.nextSupergroupId;
   const { type, title, ownerId, username } = wish;
-  const made = { id, index: chats.nextIndex, type, title, ownerId, ...(username !== undefined && { username }) };
-  world.happen(now, { made });
+  const making = { id, index: chats.nextIndex, type, title, ownerId, ...(username !== undefined && { username }) };
+  world.happen(now, { kind: 'made', making });
   const chat = chats.byId.get(id);
   if (chat === undefined) throw new Error(`chat ${id} was not made`);
   return chat;
@@ -26,7 +26,7 @@ export function makeChat(
 export function setStanding(world: World, chat: Chat, user: number, by: number, next: Member, now: number): boolean {
   const old = standing(chat, user, now);
   if (JSON.stringify(old) === JSON.stringify(next)) return false;
-  const change: ChatEvent = { member: { chat: chat.id, user, by, old, new: next } };
+  const change: ChatEvent = { kind: 'member', change: { chat: chat.id, user, by, old, new: next } };
   if (chat.type === 'channel' || isPresent(old) === isPresent(next)) world.happen(now, change);
   else if (isPresent(next)) {
     world.happen(now, change, serviceMessage(chat, by, { new_chat_members: [user] }, now));

@@ -1,7 +1,8 @@
+import type { ChatMessage } from './chat-events.js';
 import type { Journal } from './journal.js';
 import type { MessageLog } from './message-log.js';
+import { messageIn, newestIn, type Place } from './place.js';
 import { type JournalRecord, readRecord } from './record.js';
-import { messageIn, newestIn, type Place, type StoredMessage } from './stored-message.js';
 
 /** The messages of all chats, read from the journal as they stand now; what was deleted or given up is not there. Never throws. */
 export class Messages {
@@ -12,22 +13,30 @@ export class Messages {
   }
 
   /** The message with an id. */
-  find(place: Place, id: number): StoredMessage | undefined {
+  find(place: Place, id: number): ChatMessage | undefined {
+    return this.locate(place, id)?.message;
+  }
+
+  /** The message with an id, and the journal offset of the record that it was written by. */
+  locate(place: Place, id: number): { message: ChatMessage; first: number } | undefined {
     const log = logOf(place);
     const change = log.change(id);
-    if (change !== undefined) return this.#at(change.newest, place, id);
+    if (change !== undefined) {
+      const message = this.#at(change.newest, place, id);
+      return message && { message, first: change.first };
+    }
     const range = log.range(id);
     if (range === undefined) return undefined;
-    for (const [line] of this.#journal.lines(...range)) {
+    for (const [line, offset] of this.#journal.lines(...range)) {
       const record = mayHold(line, place, id) ? parse(line) : undefined;
       const message = record && messageIn(record, place, id);
-      if (message !== undefined) return message;
+      if (message !== undefined) return { message, first: offset };
     }
     return undefined;
   }
 
   /** All messages of a place, newest first, each read when asked for. */
-  *history(place: Place): Generator<StoredMessage> {
+  *history(place: Place): Generator<ChatMessage> {
     const log = logOf(place);
     let offset = newestIn(place);
     while (offset !== 0) {
@@ -46,7 +55,7 @@ export class Messages {
     return line === undefined ? undefined : parse(line);
   }
 
-  #at(offset: number, place: Place, id?: number): StoredMessage | undefined {
+  #at(offset: number, place: Place, id?: number): ChatMessage | undefined {
     const record = this.record(offset);
     return record && messageIn(record, place, id);
   }
@@ -58,8 +67,8 @@ function logOf({ chat, bot }: Place): MessageLog {
 
 /** Whether a line is worth parsing in search of a message. */
 function mayHold(line: string, { chat, bot, id: place }: Place, id: number): boolean {
-  if (chat !== undefined) return line.includes(`{"message":{"chat":${place},"id":${id},`);
-  return line.startsWith(`,${bot.making.id},${place},${id},`, '["s"'.length);
+  if (line.includes(`"message":{"chat":${place},"id":${id},`)) return true;
+  return chat === undefined && line.startsWith(`,${bot.making.id},${place},${id},`, '["s"'.length);
 }
 
 function parse(line: string): JournalRecord | undefined {

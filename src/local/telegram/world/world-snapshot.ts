@@ -1,7 +1,18 @@
 import type { Faults } from '../limits/faults.js';
 import { type Pace, paceTake } from '../limits/rate-limits.js';
 import { type BotMaking, type BotSettings, newBot } from './bot.js';
-import { type Chat, type ChatMaking, type Member, newChat, type Permission, PLAIN_MEMBER, paceOf } from './chats.js';
+import {
+  type Chat,
+  type ChatMaking,
+  type InviteLink,
+  isPlain,
+  type JoinRequest,
+  type Member,
+  newChat,
+  type Permission,
+  PLAIN_MEMBER,
+  paceOf,
+} from './chats.js';
 import type { Counters } from './counters.js';
 import type { PackedLog } from './message-log.js';
 import type { PeopleRange } from './people.js';
@@ -19,6 +30,8 @@ interface PackedBot {
   readonly intervals: [number, number[]][];
   /** The chunks' numbers; the sections are: the update queue's offsets, then these. */
   readonly chunks: readonly number[];
+  readonly pinned: readonly (readonly [number, readonly number[]])[];
+  readonly openUntil: readonly (readonly [number, number])[];
   readonly groupIntervals: [number, number[]][];
   /** As `chunks`; their sections follow those. */
   readonly groupChunks: readonly number[];
@@ -31,6 +44,8 @@ interface PackedChat {
   readonly username?: string | undefined;
   readonly members: readonly (readonly [number, Member])[];
   readonly permissions: readonly Permission[];
+  readonly links: readonly InviteLink[];
+  readonly requests: readonly JoinRequest[];
   readonly pinned: readonly number[];
   readonly nextMessageId: number;
   readonly newest: number;
@@ -74,6 +89,8 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
       taken: takenTimes(bot.pace),
       intervals: bot.dialogs.intervals(),
       chunks: [...bot.dialogs.chunks.keys()],
+      pinned: [...bot.pinned],
+      openUntil: [...bot.openUntil],
       groupIntervals: bot.groupDialogs.intervals(),
       groupChunks: [...bot.groupDialogs.chunks.keys()],
       log: bot.log.pack(),
@@ -104,6 +121,8 @@ function packChat(chat: Chat): PackedChat {
     username,
     members: [...chat.members],
     permissions,
+    links: [...chat.links.values()],
+    requests: [...chat.requests.values()],
     pinned,
     nextMessageId,
     newest,
@@ -150,6 +169,8 @@ export function adoptWorld(state: WorldState, { header, sections }: Snapshot): v
       bot.groupDialogs.adopt(number, sections[section] ?? new Uint8Array(0));
       section += 1;
     }
+    for (const [person, ids] of packed.pinned) bot.pinned.set(person, ids);
+    for (const [person, until] of packed.openUntil) bot.openUntil.set(person, until);
     bot.log.adopt(packed.log);
     addBot(state, bot);
   }
@@ -164,8 +185,10 @@ function adoptChat(state: WorldState, packed: PackedChat): void {
   const { title, username, permissions, pinned, nextMessageId, newest, upgradedTo, deleted } = packed;
   Object.assign(chat, { title, username, permissions, pinned, nextMessageId, newest, upgradedTo, deleted });
   for (const [user, member] of packed.members) {
-    setMember(state, chat, user, member.status === 'member' ? PLAIN_MEMBER : member);
+    setMember(state, chat, user, isPlain(member) ? PLAIN_MEMBER : member);
   }
+  for (const link of packed.links) chat.links.set(link.link, link);
+  for (const request of packed.requests) chat.requests.set(request.user, request);
   chat.log.adopt(packed.log);
   for (const [bot, times] of packed.taken) for (const at of times) paceTake(paceOf(chat, bot), at);
   addChat(state, chat);

@@ -65,6 +65,12 @@ export function addChat({ chats }: WorldState, chat: Chat): void {
   chats.nextIndex = Math.max(chats.nextIndex, chat.making.index + 1);
 }
 
+/** Frees a chat's username. Never throws. */
+export function removeUsername({ chats }: WorldState, chat: Chat): void {
+  if (chat.username !== undefined) chats.byUsername.delete(chat.username.toLowerCase());
+  chat.username = undefined;
+}
+
 /** Gives someone a standing in a chat. Never throws. */
 export function setMember({ bots }: WorldState, chat: Chat, user: number, member: Member): void {
   chat.members.set(user, member);

@@ -1,7 +1,8 @@
 import type { Bot } from './bot.js';
+import type { ChatMessage } from './chat-events.js';
 import type { Chat } from './chats.js';
 import { FIRST_PERSON_ID } from './people.js';
-import type { JournalRecord, MessageExtra } from './record.js';
+import type { JournalRecord } from './record.js';
 
 /** A bot's private chat with a person, whose id is the chat's. */
 interface PrivatePlace {
@@ -20,31 +21,13 @@ interface ChatPlace {
 /** Where messages stand: a sequence of them that belongs together. `id` is the Bot API's chat id. */
 export type Place = PrivatePlace | ChatPlace;
 
-/** A message as the journal keeps it, one version of it. */
-export interface StoredMessage {
-  /** Id of the person (in a private chat) or of the chat. */
-  readonly chat: number;
-  readonly id: number;
-  /** Id of the person or the bot who wrote it, in channels too. */
-  readonly from: number;
-  /** When it was written (ms since the epoch). */
-  readonly at: number;
-  /** Journal offset of the message before, 0 for none. */
-  readonly before: number;
-  /** '' when it is no text. */
-  readonly text: string;
-  readonly extra: MessageExtra;
-  /** When it was edited last (ms since the epoch). */
-  readonly editedAt?: number;
-}
-
 /** Journal offset of a place's newest message, 0 for none. Never throws. */
 export function newestIn({ chat, bot, id }: Place): number {
   return chat === undefined ? bot.dialogs.newest(id - FIRST_PERSON_ID) : chat.newest;
 }
 
 /** The message of a place (and of that id, if given) that a record holds, whichever version; undefined when it holds none. Never throws. */
-export function messageIn(record: JournalRecord, place: Place, id?: number): StoredMessage | undefined {
+export function messageIn(record: JournalRecord, place: Place, id?: number): ChatMessage | undefined {
   switch (record[0]) {
     case 's':
     case 'm': {
@@ -52,13 +35,14 @@ export function messageIn(record: JournalRecord, place: Place, id?: number): Sto
       if (bot !== place.bot?.making.id || person !== place.id || (id !== undefined && id !== messageId)) {
         return undefined;
       }
-      return { chat: person, id: messageId, from: kind === 's' ? bot : person, at, before, text, extra };
+      return { chat: person, id: messageId, bot, from: kind === 's' ? bot : person, at, before, text, extra };
     }
     case 'g':
       for (const event of record[2]) {
-        if (!('message' in event)) continue;
+        if (event.kind !== 'written' && event.kind !== 'edited') continue;
         const { message } = event;
-        if (message.chat === place.id && (id === undefined || id === message.id)) return message;
+        if (message.chat !== place.id || message.bot !== place.bot?.making.id) continue;
+        if (id === undefined || id === message.id) return message;
       }
       return undefined;
     default:

@@ -12,6 +12,8 @@ import {
   textArgument,
 } from './arguments.js';
 import { deleteMyCommands, getMyCommands, setMyCommands } from './commands.js';
+import { deleteManyMessages, deleteMessage, pinChatMessage } from './delete-messages.js';
+import { editMessageReplyMarkup, editMessageText } from './edit-message.js';
 import { findChat } from './find-chat.js';
 import { getChat } from './get-chat.js';
 import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
@@ -49,6 +51,11 @@ const METHODS: ReadonlyMap<string, Method> = new Map(
       { name: 'getMe', kind: 'plain', run: getMe },
       { name: 'getChat', kind: 'plain', run: getChat },
       { name: 'sendChatAction', kind: 'plain', run: sendChatAction },
+      { name: 'editMessageText', kind: 'plain', run: editMessageText },
+      { name: 'editMessageReplyMarkup', kind: 'plain', run: editMessageReplyMarkup },
+      { name: 'deleteMessage', kind: 'plain', run: deleteMessage },
+      { name: 'deleteMessages', kind: 'plain', run: deleteManyMessages },
+      { name: 'pinChatMessage', kind: 'plain', run: pinChatMessage },
       { name: 'setMyCommands', kind: 'plain', run: setMyCommands },
       { name: 'getMyCommands', kind: 'plain', run: getMyCommands },
       { name: 'deleteMyCommands', kind: 'plain', run: deleteMyCommands },

@@ -2,7 +2,7 @@ import { isBlockedByFault } from '../limits/faults.js';
 import { paceWait, privateChatWait } from '../limits/rate-limits.js';
 import type { Bot } from '../world/bot.js';
 import type { ChatMessage } from '../world/chat-events.js';
-import { newMessage } from '../world/chat-messages.js';
+import { contentMessage } from '../world/chat-messages.js';
 import { type Chat, hasRight, isPermitted, type Permission, paceOf, standing } from '../world/chats.js';
 import { FIRST_PERSON_ID } from '../world/people.js';
 import type { MessageExtra } from '../world/record.js';
@@ -104,12 +104,7 @@ function deliverToChat(
   const wait = paceWait(faults.limits, paceOf(chat, botId), now);
   if (wait > 0) return tooManyRequests(wait);
   const extra = JSON.parse(`{${kept.join(',')}}`) as MessageExtra;
-  const message: ChatMessage = {
-    ...newMessage(chat, botId, now),
-    text,
-    extra: reply === undefined ? extra : { ...extra, reply_to: reply.id },
-    ...(reply !== undefined && { repliesTo: reply.from }),
-  };
+  const message = contentMessage(place, botId, { text, extra }, reply, now);
   world.happen(now, { kind: 'written', message, method });
   return messageJson(world, place, message);
 }

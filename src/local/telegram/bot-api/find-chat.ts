@@ -1,5 +1,5 @@
 import type { Bot } from '../world/bot.js';
-import { type Chat, isPresent, standing } from '../world/chats.js';
+import { type Chat, isPresent, type Member, standing } from '../world/chats.js';
 import type { PeopleRange } from '../world/people.js';
 import type { World } from '../world/world.js';
 import { type BotArguments, integerArgument, textArgument } from './arguments.js';
@@ -23,8 +23,8 @@ export interface ChatTarget {
 /** The chat that a call is about; it is a `Place` too. */
 export type Target = PrivateTarget | ChatTarget;
 
-/** What a call is going to do in a chat: look at it, or act in it (send, edit, delete, govern). */
-export type Access = 'look' | 'act';
+/** What a call is going to do in a chat: look at it, at its members, edit a message, or act in it (send, delete, govern). */
+export type Access = 'look' | 'lookAtMembers' | 'edit' | 'act';
 
 /**
  * The chat that `chat_id` names (a number, digits, or the @username of a supergroup or channel), if the bot may do there what it is about to,
@@ -50,16 +50,20 @@ export function findChat(world: World, bot: Bot, args: BotArguments, access: Acc
 function accessTo(bot: Bot, chat: Chat, access: Access, now: number): ChatTarget | BotRefusal {
   const { id, type } = chat;
   const member = standing(chat, bot.making.id, now);
-  if (type === 'group') {
-    if (access === 'act') {
-      if (chat.upgradedTo !== 0) return upgraded(chat.upgradedTo);
-      if (chat.deleted) return REFUSALS.groupDeleted;
-      if (member.status === 'kicked') return REFUSALS.kickedFrom.group;
-      if (!isPresent(member)) return REFUSALS.notMemberOf.group;
-    }
-    return { id, chat };
-  }
+  if (type === 'group') return groupFault(chat, member, access) ?? { id, chat };
   if (member.status === 'kicked' || chat.deleted) return REFUSALS.kickedFrom[type];
-  const isOpen = chat.username !== undefined && access === 'look';
+  const isOpen = chat.username !== undefined && (access === 'look' || access === 'lookAtMembers');
   return isPresent(member) || isOpen ? { id, chat } : REFUSALS.notMemberOf[type];
+}
+
+/** A group that is no more can still be looked at, and its messages be edited. */
+function groupFault(chat: Chat, member: Member, access: Access): BotRefusal | undefined {
+  if (access === 'look') return undefined;
+  const isGone = chat.upgradedTo !== 0 || chat.deleted;
+  if (isGone) {
+    if (access === 'edit') return undefined;
+    return chat.upgradedTo === 0 ? REFUSALS.groupDeleted : upgraded(chat.upgradedTo);
+  }
+  if (member.status === 'kicked') return REFUSALS.kickedFrom.group;
+  return isPresent(member) ? undefined : REFUSALS.notMemberOf.group;
 }

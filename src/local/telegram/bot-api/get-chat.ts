@@ -1,6 +1,8 @@
 import type { Bot } from '../world/bot.js';
+import { pinnedIn } from '../world/chat-messages.js';
 import { type Chat, PERMISSIONS } from '../world/chats.js';
 import { chatJson } from '../world/people.js';
+import type { Place } from '../world/place.js';
 import type { World } from '../world/world.js';
 import type { BotArguments } from './arguments.js';
 import { findChat, type PrivateTarget } from './find-chat.js';
@@ -18,21 +20,28 @@ export function getChat(world: World, bot: Bot, args: BotArguments, now: number)
   return target.chat === undefined ? personInfo(world, target) : chatInfo(world, target.chat);
 }
 
-function personInfo(world: World, { id, range }: PrivateTarget): string {
-  const person = world.state.people.person(range, id);
-  return `${chatJson(person).slice(0, -1)}${usernames(person.username)},${ALWAYS}}`;
+function personInfo(world: World, target: PrivateTarget): string {
+  const person = world.state.people.person(target.range, target.id);
+  return `${chatJson(person).slice(0, -1)}${usernames(person.username)}${pinnedJson(world, target)},${ALWAYS}}`;
 }
 
 function chatInfo(world: World, chat: Chat): string {
   const place = { id: chat.id, chat };
   const permissions = Object.fromEntries(PERMISSIONS.map((name) => [name, chat.permissions.includes(name)]));
-  const newestPin = chat.pinned.at(-1);
-  const pinned = newestPin === undefined ? undefined : world.messages.find(place, newestPin);
   return (
     `${placeJson(world, place).slice(0, -1)}${usernames(chat.username)}` +
     `${chat.type === 'channel' ? '' : `,"permissions":${JSON.stringify(permissions)}`}` +
-    `${pinned === undefined ? '' : `,"pinned_message":${messageJson(world, place, pinned, 1)}`},${ALWAYS}}`
+    `${pinnedJson(world, place)},${ALWAYS}}`
   );
+}
+
+/** The message pinned last that still exists. */
+function pinnedJson(world: World, place: Place): string {
+  for (const id of [...pinnedIn(place)].reverse()) {
+    const pinned = world.messages.find(place, id);
+    if (pinned !== undefined) return `,"pinned_message":${messageJson(world, place, pinned, 1)}`;
+  }
+  return '';
 }
 
 function usernames(username: string | undefined): string {

@@ -84,6 +84,16 @@ export const REFUSALS = {
   notMemberOf: byType((type) => forbidden(`bot is not a member of the ${type} chat`)),
   groupDeleted: forbidden('the group chat was deleted'),
   needAdministrator: badRequest('need administrator rights in the channel chat'),
+  messageIdMissing: badRequest('message identifier is not specified'),
+  notEditable: badRequest("message can't be edited"),
+  notModified: badRequest(
+    'message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message',
+  ),
+  noTextToEdit: badRequest('there is no text in the message to edit'),
+  inlineKeyboardExpected: badRequest('inline keyboard expected'),
+  notDeletable: badRequest("message can't be deleted"),
+  notDeletableForAll: badRequest("message can't be deleted for everyone"),
+  noRightToPin: badRequest('not enough rights to manage pinned messages in the chat'),
   toBot: forbidden("bot can't send messages to bots"),
   buttonData: badRequest('BUTTON_DATA_INVALID'),
 } as const;

@@ -27,7 +27,8 @@ export function sendMessage(world: World, bot: Bot, args: BotArguments, now: num
   );
 }
 
-interface Extra {
+/** What a message has beyond its text, checked. */
+export interface Extra {
   /** Members of the record's extra object, in JSON. */
   readonly kept: readonly string[];
   /** Those that the answer shows, joined. */
@@ -36,7 +37,8 @@ interface Extra {
 
 const NO_EXTRA: Extra = { kept: [], shown: '' };
 
-function readExtra(args: BotArguments, text: string): Extra | BotRefusal {
+/** Reads and checks what a text message has beyond its text. Never throws. */
+export function readExtra(args: BotArguments, text: string): Extra | BotRefusal {
   const parseMode = textArgument(args, 'parse_mode');
   if (!PARSE_MODES.has(parseMode.toLowerCase())) return REFUSALS.parseModeUnknown;
   if (text.trim() === '') return REFUSALS.textEmpty;
@@ -74,7 +76,8 @@ function entitiesFault(given: unknown): BotRefusal | undefined {
   return whole ? undefined : badRequest("can't parse entities: expected type, offset and length of a MessageEntity");
 }
 
-function markupFault(markup: unknown): BotRefusal | undefined {
+/** What is wrong with a reply markup, if anything is. Never throws. */
+export function markupFault(markup: unknown): BotRefusal | undefined {
   if (markup === undefined) return undefined;
   if (markup === UNREADABLE_JSON) return badRequest("can't parse reply keyboard markup JSON object");
   if (!isObject(markup)) return badRequest('object expected as reply markup');

@@ -5,7 +5,7 @@ import { getBots, postBot } from './bots.js';
 import { type LocalRoutesDeps, type Reply, type Route, refuse } from './call.js';
 import { deleteMember, postChat, putMember } from './chats.js';
 import { getStats, postReset, putFaults } from './faults.js';
-import { getMessages, postMessage } from './messages.js';
+import { deleteMessage, getMessages, postMessage, putMessage } from './messages.js';
 import { deleteBlock, postPeople, putBlock, putBlocks } from './people.js';
 
 /** All routes; `:name` stands for a segment that the route gets in `path`. */
@@ -20,6 +20,8 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'PUT chats/:id/members/:userId': putMember,
   'DELETE chats/:id/members/:userId': deleteMember,
   'POST messages': postMessage,
+  'PUT messages': putMessage,
+  'DELETE messages': deleteMessage,
   'GET messages': getMessages,
   'PUT faults': putFaults,
   'GET stats': getStats,

@@ -29,10 +29,10 @@ export function setStanding(world: World, chat: Chat, user: number, by: number, 
   const change: ChatEvent = { kind: 'member', change: { chat: chat.id, user, by, old, new: next } };
   if (chat.type === 'channel' || isPresent(old) === isPresent(next)) world.happen(now, change);
   else if (isPresent(next)) {
-    world.happen(now, change, serviceMessage(chat, by, { new_chat_members: [user] }, now));
+    world.happen(now, change, serviceMessage({ id: chat.id, chat }, by, { new_chat_members: [user] }, now));
   } else {
     // In this order, so that a bot that goes sees itself go.
-    world.happen(now, serviceMessage(chat, by, { left_chat_member: user }, now), change);
+    world.happen(now, serviceMessage({ id: chat.id, chat }, by, { left_chat_member: user }, now), change);
   }
   return true;
 }

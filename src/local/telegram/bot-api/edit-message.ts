@@ -1,0 +1,75 @@
+import type { Bot } from '../world/bot.js';
+import { editMessage, type MessageContent } from '../world/chat-messages.js';
+import { hasRight, standing } from '../world/chats.js';
+import type { MessageExtra } from '../world/record.js';
+import type { World } from '../world/world.js';
+import { type BotArguments, isObject, jsonArgument, textArgument } from './arguments.js';
+import { findMessage, type TargetMessage } from './find-message.js';
+import { messageJson } from './message-json.js';
+import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
+import { markupFault, readExtra } from './send-message.js';
+
+/** editMessageText: the Message as it is now, or why not. Without a markup the message has none from then on. Never throws. */
+export function editMessageText(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
+  const text = textArgument(args, 'text');
+  const extra = readExtra(args, text);
+  if (extra instanceof BotRefusal) return extra;
+  const found = findEditable(world, bot, args, now);
+  if (found instanceof BotRefusal) return found;
+  if (found.message.text === '') return REFUSALS.noTextToEdit;
+  return change(world, found, { text, extra: JSON.parse(`{${extra.kept.join(',')}}`) as MessageExtra }, now, now);
+}
+
+/** editMessageReplyMarkup: sets or takes away the inline keyboard; the message does not count as edited. Never throws. */
+export function editMessageReplyMarkup(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
+  const markup = jsonArgument(args, 'reply_markup');
+  const fault = markupFault(markup);
+  if (fault !== undefined) return fault;
+  const found = findEditable(world, bot, args, now);
+  if (found instanceof BotRefusal) return found;
+  const { text, extra } = found.message;
+  const { reply_markup: _, ...rest } = extra;
+  const next = isObject(markup) ? { ...rest, reply_markup: markup } : rest;
+  return change(world, found, { text, extra: next }, undefined, now);
+}
+
+/** The message that a call may edit, or Telegram's refusal. Never throws. */
+export function findEditable(world: World, bot: Bot, args: BotArguments, now: number): TargetMessage | BotRefusal {
+  if (textArgument(args, 'chat_id') === '' && textArgument(args, 'message_id') === '') {
+    return textArgument(args, 'inline_message_id') === ''
+      ? REFUSALS.messageIdMissing
+      : badRequest('MESSAGE_ID_INVALID');
+  }
+  const found = findMessage(world, bot, args, 'edit', 'message to edit', now);
+  if (found instanceof BotRefusal) return found;
+  return mayEdit(bot, found, now) ? found : REFUSALS.notEditable;
+}
+
+function mayEdit(bot: Bot, { target: { chat }, message }: TargetMessage, now: number): boolean {
+  if (message.service === true) return false;
+  const isOwn = message.from === bot.making.id;
+  if (chat?.type !== 'channel') return isOwn;
+  return hasRight(standing(chat, bot.making.id, now), isOwn ? 'can_post_messages' : 'can_edit_messages');
+}
+
+/** Carries out an edit whose content is checked: the Message as it is now, or that nothing would change. Never throws. */
+export function change(
+  world: World,
+  found: TargetMessage,
+  content: MessageContent,
+  editedAt: number | undefined,
+  now: number,
+): string | BotRefusal {
+  const markup = content.extra.reply_markup;
+  if (isObject(markup) && !('inline_keyboard' in markup)) return REFUSALS.inlineKeyboardExpected;
+  if (shownOf(found.message) === shownOf(content)) return REFUSALS.notModified;
+  return messageJson(world, found.target, editMessage(world, found, content, editedAt, now));
+}
+
+/** All that an edit can change, to compare. An empty keyboard is none. */
+function shownOf({ text, extra }: MessageContent): string {
+  const { reply_to: _, reply_markup: markup, ...rest } = extra;
+  const rows = isObject(markup) && Array.isArray(markup.inline_keyboard) ? (markup.inline_keyboard as unknown[]) : [];
+  const fields = Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([text, fields, rows]);
+}

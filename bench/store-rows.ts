@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { scattered } from './store-documents.js';
 import type { Prepared, Subject } from './store-subject.js';
-import { cpuSeconds } from './support.js';
+import { cpuSeconds, median } from './support.js';
 
 /** What takes part in the comparison. */
 export interface Contender {
@@ -35,14 +35,6 @@ export interface Row {
 
 const ROUNDS = 3;
 const BULK = 1_000;
-
-/** The middle one. Throws on none. */
-export function median(list: readonly number[]): number {
-  const sorted = [...list].sort((a, b) => a - b);
-  const middle = sorted[Math.floor(sorted.length / 2)];
-  if (middle === undefined) throw new Error('a median of nothing');
-  return middle;
-}
 
 /** The value that `share` of all are not above. Throws on none. */
 export function quantile(list: readonly number[], share: number): number {

@@ -6,8 +6,7 @@ import { startEmbeddedStore } from '../src/local/mongo/server.js';
 import { installed } from '../test/support/needs.js';
 import { startSecantusDb } from '../test/support/secantusdb.js';
 import { documentOf, idOf } from './store-documents.js';
-import { median } from './store-rows.js';
-import { startProgram } from './support.js';
+import { median, startProgram } from './support.js';
 
 const RESTARTS = 3;
 

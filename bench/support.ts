@@ -19,17 +19,26 @@ export interface Program {
   kill(): Promise<void>;
 }
 
-/** Starts `node dist/main.js …words` in `cwd` with these variables beside the caller's PATH; its log goes to our standard error, it ends with us. */
-export function startProgram(words: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Program {
-  const child = spawn(process.execPath, [MAIN, ...words], {
+/** Starts `node dist/main.js …words`, or another script, in `cwd` with these variables beside the caller's PATH; its log goes to our standard error, it ends with us. */
+export function startProgram(
+  words: readonly string[],
+  env: Readonly<Record<string, string>>,
+  cwd: string,
+  script: readonly string[] = [MAIN],
+): Program {
+  const child = spawn(process.execPath, [...script, ...words], {
     cwd,
     // Nothing else of the caller's environment: a BOT_TOKEN that is set there must not be used here.
     env: { PATH: process.env.PATH ?? '', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  process.once('exit', () => child.kill('SIGKILL'));
+  const endWithUs = () => child.kill('SIGKILL');
+  process.once('exit', endWithUs);
   const ended = new Promise<number>((resolve) => {
-    child.once('exit', (code, signal) => resolve(code ?? (signal === null ? 1 : 128)));
+    child.once('exit', (code, signal) => {
+      process.off('exit', endWithUs);
+      resolve(code ?? (signal === null ? 1 : 128));
+    });
   });
   const output = linesOf(child, ended);
   return {
@@ -149,4 +158,12 @@ export function columns(rows: readonly (readonly string[])[]): string {
     )
     .map((line) => `${line}\n`)
     .join('');
+}
+
+/** The middle one. Throws on none. */
+export function median(list: readonly number[]): number {
+  const sorted = [...list].sort((a, b) => a - b);
+  const middle = sorted[Math.floor(sorted.length / 2)];
+  if (middle === undefined) throw new Error('a median of nothing');
+  return middle;
 }

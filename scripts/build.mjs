@@ -1,9 +1,19 @@
-// Builds dist/ from src/ with plain tsc.
+// Builds dist/ from src/ with plain tsc: the program, then the chat page's modules, whose other files are copied.
 //   (none)          build
 //   --if-needed     build only when a source is newer than the last build, or there is none
 //   --if-possible   for npm's prepare: as --if-needed, and without TypeScript keep the dist that is there, or say what to run when there is none
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,13 +55,22 @@ if (tsc === undefined || !hasSources) {
 // Compiled aside and swapped in, so that a server that starts meanwhile never sees half a build.
 const fresh = join(root, `.dist-${process.pid}`);
 const started = new Date();
-const result = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', fresh], {
-  cwd: root,
-  stdio: ['ignore', 2, 2],
-});
-if (result.status !== 0) {
-  rmSync(fresh, { recursive: true, force: true });
-  process.exit(result.status ?? 1);
+const page = join('local', 'telegram', 'page', 'browser');
+for (const [project, into] of [
+  ['tsconfig.json', fresh],
+  [join('src', page, 'tsconfig.json'), join(fresh, page)],
+]) {
+  const result = spawnSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', into], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
+  if (result.status !== 0) {
+    rmSync(fresh, { recursive: true, force: true });
+    process.exit(result.status ?? 1);
+  }
+}
+for (const name of readdirSync(join(root, 'src', page))) {
+  if (/\.(html|css|svg)$/.test(name)) copyFileSync(join(root, 'src', page, name), join(fresh, page, name));
 }
 chmodSync(join(fresh, 'main.js'), 0o755);
 writeFileSync(join(fresh, '.built'), `${started.toISOString()}\n`);

@@ -6,6 +6,7 @@ import { Sending } from './bot-api/sending.js';
 import { UpdatePolls } from './bot-api/update-polls.js';
 import { type LocalClock, ownClock, systemClock } from './clock.js';
 import { makeBot } from './control/bots.js';
+import { LiveFeed } from './control/live-feed.js';
 import { createLocalRoutes } from './control/routes.js';
 import { type Exchange, type HttpListener, listenHttp } from './http/listener.js';
 import { LocalTelegramError } from './local-telegram-error.js';
@@ -66,8 +67,9 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
       throw new LocalTelegramError('PH_LOCAL_TELEGRAM_DATA', `cannot write to ${dir}`, opened.failure);
     const polls = new UpdatePolls(world, clock);
     const sending = new Sending(world, clock, random);
-    const botApi = createBotApi({ world, clock, polls, sending });
-    const localRoutes = createLocalRoutes({ world, clock, polls, random });
+    const feed = new LiveFeed(world, clock);
+    const botApi = createBotApi({ world, clock, polls, sending, feed });
+    const localRoutes = createLocalRoutes({ world, clock, polls, random, feed });
 
     let retrying = false;
     const beforeAnswers = (): boolean => {
@@ -82,6 +84,7 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
         });
       }
       sending.settle();
+      if (durable) feed.publish();
       return durable;
     };
     const onExchange = (exchange: Exchange): void => {

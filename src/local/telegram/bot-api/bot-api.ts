@@ -1,4 +1,5 @@
 import type { LocalClock } from '../clock.js';
+import type { LiveFeed } from '../control/live-feed.js';
 import type { Exchange } from '../http/listener.js';
 import type { Bot } from '../world/bot.js';
 import { countCall } from '../world/counters.js';
@@ -35,6 +36,8 @@ export interface BotApiDeps {
   readonly clock: LocalClock;
   readonly polls: UpdatePolls;
   readonly sending: Sending;
+  /** Hears of each call before it is carried out. */
+  readonly feed: Pick<LiveFeed, 'called'>;
 }
 
 type PlainMethod = (world: World, bot: Bot, args: BotArguments, now: number) => string | BotRefusal;
@@ -67,7 +70,7 @@ const METHODS: ReadonlyMap<string, Method> = new Map(
 );
 
 /** The Bot API: returns what takes a request whose path begins with `/bot` or `/file/bot`. That never throws; a broken request is a Bot API error. */
-export function createBotApi({ world, clock, polls, sending }: BotApiDeps): (exchange: Exchange) => void {
+export function createBotApi({ world, clock, polls, sending, feed }: BotApiDeps): (exchange: Exchange) => void {
   const begin = (exchange: Exchange): BotRefusal | undefined => {
     const { request, connection } = exchange;
     connection.botApiAt = clock.now();
@@ -88,6 +91,7 @@ export function createBotApi({ world, clock, polls, sending }: BotApiDeps): (exc
       countCall(world.state.counters, method.name);
       world.touchCounters();
     }
+    feed.called(bot, method.name, args instanceof BotRefusal ? {} : args, exchange);
     if (args instanceof BotRefusal) return args;
     if (method.kind === 'send') sending.begin(method.name, method.run, bot, args, exchange);
     else if (method.kind === 'poll') return getUpdates(world, polls, bot, args, exchange);

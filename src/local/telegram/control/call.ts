@@ -4,6 +4,7 @@ import type { Bot } from '../world/bot.js';
 import type { Chat } from '../world/chats.js';
 import type { Place } from '../world/place.js';
 import type { World } from '../world/world.js';
+import type { LiveFeed } from './live-feed.js';
 
 /** Longest name of a person or a bot, in UTF-16 units. */
 export const NAME_MAX = 64;
@@ -14,6 +15,7 @@ export interface LocalRoutesDeps {
   readonly clock: LocalClock;
   readonly polls: UpdatePolls;
   readonly random: () => number;
+  readonly feed: LiveFeed;
 }
 
 /** An answer of the control API: a status and a JSON value. */

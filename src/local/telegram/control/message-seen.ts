@@ -1,5 +1,6 @@
 import { isObject } from '../bot-api/arguments.js';
 import { placeJson, userJsonOf } from '../bot-api/message-json.js';
+import type { WireEntity, WireMarkup, WireMessage, WireUser } from '../page/browser/wire.js';
 import type { ChatMessage } from '../world/chat-events.js';
 import type { Place } from '../world/place.js';
 import type { World } from '../world/world.js';
@@ -8,8 +9,8 @@ import type { World } from '../world/world.js';
 const HISTORY_MAX = 100;
 
 /** The messages of a place above an id, oldest first: the newest `HISTORY_MAX`. Never throws. */
-export function messagesSeen(world: World, place: Place, after: number): Record<string, unknown>[] {
-  const found: Record<string, unknown>[] = [];
+export function messagesSeen(world: World, place: Place, after: number): WireMessage[] {
+  const found: WireMessage[] = [];
   for (const message of world.messages.history(place)) {
     if (message.id <= after || found.length === HISTORY_MAX) break;
     found.push(messageSeen(world, place, message));
@@ -18,19 +19,20 @@ export function messagesSeen(world: World, place: Place, after: number): Record<
 }
 
 /** What a person sees of a message, as docs/contract.md's `GET /local/messages` shows it; the sender of a channel's post is the channel. */
-function messageSeen(
+export function messageSeen(
   world: World,
   place: Place,
-  { id, from, text, extra, editedAt }: ChatMessage,
-): Record<string, unknown> {
+  { id, from, at, text, extra, editedAt }: ChatMessage,
+): WireMessage {
   const markup = extra.reply_markup;
   const sender = place.chat?.type === 'channel' ? placeJson(world, place) : userJsonOf(world, from);
   return {
     messageId: id,
-    from: JSON.parse(sender) as unknown,
+    from: JSON.parse(sender) as WireUser,
+    date: Math.floor(at / 1000),
     ...(text !== '' && { text }),
-    ...(extra.entities !== undefined && { entities: extra.entities }),
-    ...(isObject(markup) && { replyMarkup: markup }),
+    ...(extra.entities !== undefined && { entities: extra.entities as WireEntity[] }),
+    ...(isObject(markup) && { replyMarkup: markup as WireMarkup }),
     ...(editedAt !== undefined && { editDate: Math.floor(editedAt / 1000) }),
   };
 }

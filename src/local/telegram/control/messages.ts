@@ -107,8 +107,8 @@ function entitiesOf(text: string): MessageExtra {
   return entities.length > 0 ? { entities } : {};
 }
 
-/** Why a person cannot write in a chat, if so. */
-function writeFault(chat: Chat, person: number, now: number): string | undefined {
+/** Why a person cannot write in a chat, if so. Never throws. */
+export function writeFault(chat: Chat, person: number, now: number): string | undefined {
   const member = standing(chat, person, now);
   if (!isPresent(member)) return `from: person ${person} is not a member of chat ${chat.id}`;
   const may =

@@ -1,8 +1,9 @@
 import { isObject, parseJson, UNREADABLE_JSON } from '../bot-api/arguments.js';
 import type { Exchange } from '../http/listener.js';
-import { CHAT_PAGE } from '../page/local-page.js';
+import { sendPage } from '../page/chat-page.js';
 import { getBots, postBot } from './bots.js';
-import { type LocalRoutesDeps, type Reply, type Route, refuse } from './call.js';
+import { findPerson, type LocalRoutesDeps, type Reply, type Route, refuse, strangeField } from './call.js';
+import { getChats, getCommands, getPeople } from './chat-list.js';
 import { deleteMember, postChat, putMember } from './chats.js';
 import { getStats, postReset, putFaults } from './faults.js';
 import { deleteMessage, getMessages, postMessage, putMessage } from './messages.js';
@@ -13,9 +14,11 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'GET bots': getBots,
   'POST bots': postBot,
   'POST people': postPeople,
+  'GET people': getPeople,
   'PUT blocks': putBlocks,
   'PUT blocks/:userId/:botId': putBlock,
   'DELETE blocks/:userId/:botId': deleteBlock,
+  'GET chats': getChats,
   'POST chats': postChat,
   'PUT chats/:id/members/:userId': putMember,
   'DELETE chats/:id/members/:userId': deleteMember,
@@ -23,6 +26,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'PUT messages': putMessage,
   'DELETE messages': deleteMessage,
   'GET messages': getMessages,
+  'GET commands': getCommands,
   'PUT faults': putFaults,
   'GET stats': getStats,
   'POST reset': postReset,
@@ -38,18 +42,28 @@ const LATER = new Set(['presses']);
 export function createLocalRoutes(deps: LocalRoutesDeps): (exchange: Exchange) => void {
   return (exchange) => {
     const { method, path } = exchange.request;
-    if (path === '/local' || path === '/local/') {
-      if (method === 'GET' || method === 'HEAD')
-        exchange.answer(200, CHAT_PAGE, 'text/html; charset=utf-8', PAGE_HEADERS);
+    if (path === '/local' || path === '/local/' || path.startsWith('/local/page/')) {
+      if (method === 'GET' || method === 'HEAD') sendPage(exchange);
       else sendReply(exchange, refuse('method: expected GET', 405));
+      return;
+    }
+    if (path === '/local/events') {
+      sendEvents(deps, exchange);
       return;
     }
     sendReply(exchange, route(deps, exchange));
   };
 }
 
-const PAGE_HEADERS =
-  "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\nX-Content-Type-Options: nosniff\r\n";
+/** GET events: what happens to a person, as Server-Sent Events, until the connection closes. */
+function sendEvents({ world, feed }: LocalRoutesDeps, exchange: Exchange): void {
+  const query = new URLSearchParams(exchange.request.query);
+  const strange = strangeField(Object.fromEntries(query), ['user']);
+  const person = strange ?? findPerson(world, 'user', query.get('user') ?? undefined);
+  if (exchange.request.method !== 'GET') sendReply(exchange, refuse('method: expected GET', 405));
+  else if (typeof person === 'string') sendReply(exchange, refuse(person));
+  else feed.open(exchange, person);
+}
 
 function sendReply(exchange: Exchange, { status, value }: Reply): void {
   exchange.answer(status, JSON.stringify(value));

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { AnswerStream } from './answer-stream.js';
 import { HttpReader, type HttpRequest } from './reader.js';
 
 /** Largest request body taken, in bytes: a list of a million blocked people fits. */
@@ -21,13 +22,15 @@ const REASONS: Readonly<Record<number, string>> = {
   501: 'Not Implemented',
 };
 
-/** One request and the place of its answer: exactly one of `answer` and `cut` counts, the first; on a closed connection both do nothing. Never throws. */
+/** One request and the place of its answer: exactly one of `answer`, `cut` and `stream` counts, the first; on a closed connection both do nothing. Never throws. */
 export interface Exchange {
   readonly request: HttpRequest;
   /** Queues the answer; it leaves after the turn's `beforeAnswers`, in the order of the requests. `headers` are whole lines, each ending in CRLF. */
   answer(status: number, body: string, contentType?: string, headers?: string): void;
   /** Ends the connection in place of an answer; what was answered before still leaves. */
   cut(): void;
+  /** Begins an answer without an end, with status 200, behind the answers before it; from within `onExchange` only. Nothing more is read from the connection. Undefined when another answer was given. */
+  stream(contentType: string, headers?: string): AnswerStream | undefined;
   /** Called once when the connection closes before the answer has left. */
   onClosed: (() => void) | undefined;
   /** Notes that this connection speaks the Bot API. */
@@ -56,7 +59,9 @@ interface Place extends Exchange {
   bytes: string;
   /** Whether `bytes` are plain ASCII, which leaves without a conversion. */
   ascii: boolean;
-  ended: 'open' | 'answered' | 'cut';
+  ended: 'open' | 'answered' | 'cut' | 'streaming';
+  /** What follows the head of an answer without end. */
+  follows: AnswerStream | undefined;
 }
 
 interface Connection {
@@ -64,6 +69,8 @@ interface Connection {
   readonly places: Place[];
   botApiAt: number;
   paused: boolean;
+  /** Whether an answer without end was begun: what comes after it is not read. */
+  streaming: boolean;
 }
 
 /**
@@ -92,7 +99,13 @@ export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpLi
   };
 
   const server: Server = createServer({ noDelay: true }, (socket) => {
-    const connection: Connection = { socket, places: [], botApiAt: Number.NEGATIVE_INFINITY, paused: false };
+    const connection: Connection = {
+      socket,
+      places: [],
+      botApiAt: Number.NEGATIVE_INFINITY,
+      paused: false,
+      streaming: false,
+    };
     connections.add(connection);
     const open = (request: HttpRequest): Place => {
       const place = createPlace(connection, request, () => {
@@ -108,14 +121,20 @@ export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpLi
     };
     const reader = new HttpReader(
       {
-        onRequest: (request) => owner.onExchange(open(request)),
+        onRequest: (request) => {
+          if (!connection.streaming) owner.onExchange(open(request));
+        },
         onContinue: () => socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1'),
-        onFault: (status) =>
-          open({ ...UNREADABLE }).answer(status, owner.faultBody(status, REASONS[status] ?? 'Bad Request')),
+        onFault: (status) => {
+          if (connection.streaming) return;
+          open({ ...UNREADABLE }).answer(status, owner.faultBody(status, REASONS[status] ?? 'Bad Request'));
+        },
       },
       BODY_MAX_BYTES,
     );
-    socket.on('data', (bytes) => reader.feed(bytes));
+    socket.on('data', (bytes) => {
+      if (!connection.streaming) reader.feed(bytes);
+    });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       connections.delete(connection);
@@ -174,6 +193,7 @@ function createPlace(connection: Connection, request: HttpRequest, onReady: () =
     bytes: '',
     ascii: true,
     ended: 'open',
+    follows: undefined,
     answer(status, body, contentType = 'application/json', headers = '') {
       if (this.ended !== 'open') return;
       this.ended = 'answered';
@@ -189,6 +209,15 @@ function createPlace(connection: Connection, request: HttpRequest, onReady: () =
       this.ended = 'cut';
       onReady();
     },
+    stream(contentType, headers = '') {
+      if (this.ended !== 'open') return undefined;
+      this.ended = 'streaming';
+      this.bytes = `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\nConnection: close\r\n${headers}\r\n`;
+      this.follows = new AnswerStream(connection.socket);
+      connection.streaming = true;
+      onReady();
+      return this.follows;
+    },
   };
 }
 
@@ -198,6 +227,7 @@ function sendReady(connection: Connection): void {
   let ascii = true;
   let sent = 0;
   let end = false;
+  let follows: AnswerStream | undefined;
   for (const place of places) {
     if (place.ended === 'open') break;
     sent += 1;
@@ -207,6 +237,8 @@ function sendReady(connection: Connection): void {
     }
     bytes += place.bytes;
     ascii &&= place.ascii;
+    follows = place.follows;
+    if (follows !== undefined) break;
     if (!place.request.keepAlive) {
       end = true;
       break;
@@ -218,6 +250,7 @@ function sendReady(connection: Connection): void {
   const encoding = ascii ? 'latin1' : 'utf8';
   if (!end) {
     socket.write(bytes, encoding);
+    follows?.begin();
     if (connection.paused && places.length < PIPELINE_RESUME) {
       connection.paused = false;
       socket.resume();

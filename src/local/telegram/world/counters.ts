@@ -39,12 +39,18 @@ export class SecondWindow {
   #head = 0;
   #size = 0;
 
-  /** Notes an event and returns how many lie within the second that ends with it. Never throws. */
-  note(now: number): number {
+  /** How many events lie within the second that ends now. Never throws. */
+  count(now: number): number {
     while (this.#size > 0 && now - (this.#times[this.#head] ?? 0) >= SECOND_MS) {
       this.#head = (this.#head + 1) % this.#times.length;
       this.#size -= 1;
     }
+    return this.#size;
+  }
+
+  /** Notes an event and returns how many lie within the second that ends with it. Never throws. */
+  note(now: number): number {
+    this.count(now);
     if (this.#size === this.#times.length) this.#grow();
     this.#times[(this.#head + this.#size) % this.#times.length] = now;
     this.#size += 1;

@@ -12,6 +12,13 @@ import { readSnapshots, writeSnapshot } from './snapshot.js';
 import { adoptWorld, isReadable, packWorld } from './world-snapshot.js';
 import { addBot, newState, resetState, type WorldState } from './world-state.js';
 
+/** Who hears of what happens in a world, each thing once it is applied and before it is durable. */
+export interface WorldObserver {
+  changed(record: JournalRecord): void;
+  /** A bot got an update, made of the record at an offset. */
+  queued(bot: Bot, updateId: number, offset: number): void;
+}
+
 /**
  * The world: its state in memory, every change appended to the journal before anyone hears of it. Each operation stages its record and
  * changes the state; the journal's `flush`, once a turn, makes it last. A world read back equals the one that was flushed.
@@ -19,6 +26,8 @@ import { addBot, newState, resetState, type WorldState } from './world-state.js'
 export class World {
   readonly state: WorldState = newState();
   readonly messages: Messages;
+  /** Set only while somebody listens: nobody pays for it else. */
+  observer: WorldObserver | undefined;
   readonly #dir: string;
   readonly #journal: Journal;
   readonly #freshFor = new Set<Bot>();
@@ -130,6 +139,7 @@ export class World {
       `["s",${bot.making.id},${person},${id},${at},${bot.dialogs.newest(index)},${textJson}${tail}`,
     );
     this.#applySent(bot, index, id, at, text, offset, method);
+    this.observer?.changed(['s', bot.making.id, person, id, at, 0, text]);
     return id;
   }
 
@@ -150,8 +160,10 @@ export class World {
         updates.push([bot.making.id, id, place]);
       }
     }
-    this.#journal.append(JSON.stringify(['g', at, events, updates] satisfies ChatRecord));
+    const record: ChatRecord = ['g', at, events, updates];
+    this.#journal.append(JSON.stringify(record));
     for (const [bot, id] of updates) this.#enqueue(this.#botOf(bot), id, offset);
+    this.observer?.changed(record);
   }
 
   /** The bots that got updates since the last call. */
@@ -194,6 +206,7 @@ export class World {
 
   #record(record: JournalRecord): void {
     this.#apply(record, this.#journal.append(JSON.stringify(record)));
+    this.observer?.changed(record);
   }
 
   #botOf(id: number): Bot {
@@ -264,6 +277,7 @@ export class World {
     if (id === 0) return;
     bot.queue.push(offset);
     this.#freshFor.add(bot);
+    this.observer?.queued(bot, id, offset);
   }
 
   #applySent(

@@ -1,0 +1,159 @@
+import { api } from './api.js';
+import { avatar } from './avatar.js';
+import { botPanel, panelLabel } from './bot-panel.js';
+import { chatList } from './chat-list.js';
+import { composer } from './composer.js';
+import { conversation } from './conversation.js';
+import { byId } from './dom.js';
+import { Live } from './live.js';
+import { Model } from './model.js';
+import { showAlert, showError, toast } from './notices.js';
+import { makePerson, peopleDialog } from './people-dialog.js';
+import type { WirePerson } from './wire.js';
+
+const LAST_PERSON = 'posthorn.local.person';
+const PANEL = 'posthorn.local.panel';
+const PLACE = /^#(\d+)(?:\/(-?\d+))?$/;
+
+const app = byId('app');
+const model = new Model(showError);
+const live = new Live({
+  onEvent: (name, data) => model.take(name, data),
+  onConnection: (connection) => model.setConnection(connection),
+});
+const writing = composer(model);
+const openPeople = peopleDialog(enter);
+
+/** Goes to the first chat of a person. */
+function enter(person: WirePerson): void {
+  void api.chats(person.id).then(([first]) => {
+    location.hash = first === undefined ? `#${person.id}` : `#${person.id}/${first.id}`;
+  }, showError);
+}
+
+/** Shows what the address says: `#person/chat`, where either may be missing. */
+async function follow(): Promise<void> {
+  const [, personId, chatId] = PLACE.exec(location.hash) ?? [];
+  const id = personId === undefined ? undefined : Number(personId);
+  if (id !== model.person?.id) {
+    const person = id === undefined ? undefined : await model.attempt(api.person(id));
+    if (id !== undefined && person === undefined) {
+      location.replace('#');
+      return;
+    }
+    model.become(person);
+    if (id !== undefined) localStorage.setItem(LAST_PERSON, String(id));
+  }
+  live.follow(id);
+  if (id === undefined) {
+    await welcome();
+    return;
+  }
+  if (model.chats.length === 0) await model.refresh();
+  await model.show(chatId === undefined ? undefined : Number(chatId));
+  if (chatId !== undefined && !matchMedia('(pointer: coarse)').matches) writing.focus();
+}
+
+/** Nobody is picked: the one of last time, else the choice, else a first person is to be made. */
+async function welcome(): Promise<void> {
+  const people = await model.attempt(api.people());
+  if (people === undefined) return;
+  const last = Number(localStorage.getItem(LAST_PERSON) ?? 0);
+  if (location.hash === '' && last > 0) {
+    const person = await model.attempt(api.person(last));
+    if (person !== undefined) {
+      enter(person);
+      return;
+    }
+    localStorage.removeItem(LAST_PERSON);
+  }
+  byId('nobody').dataset.people = people.length > 0 ? 'some' : 'none';
+  byId('pick-person').hidden = people.length === 0;
+  byId('nobody').hidden = false;
+  byId('make-person').focus();
+}
+
+function showAnswer(text: string, isAlert: boolean): void {
+  if (isAlert) showAlert(text);
+  else toast(text);
+}
+
+conversation(model, {
+  onCommand: (command) => void writing.write(command),
+  onMention: (username) => {
+    const chat = model.chats.find(({ info }) => info.username?.toLowerCase() === username.toLowerCase());
+    if (chat !== undefined && model.person !== undefined) location.hash = `#${model.person.id}/${chat.info.id}`;
+    else toast(`There is no @${username} among your chats.`);
+  },
+  onLink: () => false,
+  onPress: async (message, data) => {
+    const { open: chat, person } = model;
+    if (chat === undefined || person === undefined) return;
+    const answer = await model.attempt(api.press(person.id, chat.info.id, message.messageId, data));
+    if (answer === undefined) return;
+    if (!answer.answered) toast('The bot has not answered the press within 10 seconds.', 'error');
+    else if (answer.text !== undefined && answer.text !== '') showAnswer(answer.text, answer.alert === true);
+  },
+  onCopy: (text) => void navigator.clipboard.writeText(text).then(() => toast('Copied.'), showError),
+  onUnknownButton: ({ text }) => toast(`The local Telegram does not play what “${text}” asks for.`),
+});
+chatList(model);
+botPanel(model);
+
+byId('me').addEventListener('click', openPeople);
+byId('pick-person').addEventListener('click', openPeople);
+byId('make-person').addEventListener('click', () => void makePerson().then(enter, showError));
+byId('back').addEventListener('click', () => {
+  if (model.person !== undefined) location.hash = `#${model.person.id}`;
+});
+
+const panelButtons = [byId('panel-button'), byId('panel-close')];
+function setPanel(isOpen: boolean): void {
+  app.classList.toggle('with-panel', isOpen);
+  byId('panel').hidden = !isOpen;
+  panelButtons[0]?.setAttribute('aria-expanded', String(isOpen));
+  localStorage.setItem(PANEL, isOpen ? 'open' : '');
+}
+for (const button of panelButtons) button.addEventListener('click', () => setPanel(byId('panel').hidden !== false));
+setPanel(localStorage.getItem(PANEL) === 'open' && matchMedia('(min-width: 1100px)').matches);
+
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape' || document.querySelector('dialog[open], [popover]:popover-open') !== null) return;
+  if (writing.dismiss()) return;
+  const isNarrow = matchMedia('(max-width: 1099px)').matches;
+  if (!byId('panel').hidden && (isNarrow || byId('panel').contains(document.activeElement))) {
+    setPanel(false);
+    byId('panel-button').focus();
+  } else if (matchMedia('(max-width: 699px)').matches) byId('back').click();
+  else byId('chats').querySelector<HTMLElement>('a[tabindex="0"]')?.focus();
+});
+
+let shownPerson: WirePerson | undefined;
+model.watch(() => {
+  const { person, open, connection } = model;
+  app.dataset.pane = open === undefined ? 'list' : 'chat';
+  if (person !== undefined) byId('nobody').hidden = true;
+  byId('side').hidden = person === undefined;
+  byId('chat').hidden = open === undefined;
+  byId('no-chat').hidden = person === undefined || open !== undefined;
+  const label = panelLabel(model);
+  byId('panel-button').setAttribute('aria-label', label);
+  byId('panel-button').title = label;
+  byId('panel-button').classList.toggle(
+    'alarm',
+    model.told.some(({ code }) => code >= 400),
+  );
+  const state = byId('connection');
+  const words = { connecting: 'Connecting…', live: '', lost: 'Connection lost, trying again…' }[connection];
+  if (state.textContent !== words) state.textContent = words;
+  state.hidden = connection === 'live' || person === undefined;
+  if (person !== shownPerson) {
+    shownPerson = person;
+    byId('me-name').textContent = person?.firstName ?? '';
+    byId('me-face').replaceChildren(...(person === undefined ? [] : [avatar(person.id, person.firstName)]));
+    if (person === undefined && location.hash !== '') location.replace('#');
+  }
+});
+
+addEventListener('hashchange', () => void follow());
+void follow();

@@ -12,7 +12,6 @@ import {
   paceWait,
   privateChatWait,
 } from '../../../src/local/telegram/limits/rate-limits.js';
-import { findEntities } from '../../../src/local/telegram/text/text-entities.js';
 import { lockDirectory } from '../../../src/local/telegram/world/data-lock.js';
 import { Dialogs } from '../../../src/local/telegram/world/dialogs.js';
 import { Journal } from '../../../src/local/telegram/world/journal.js';
@@ -225,37 +224,6 @@ t.test('numbers at the head of texts: distinct, repeated, out of order', (t) => 
   for (let i = 0; i < 3000; i += 2) many.noteNumber(1, i);
   t.ok((many.intervals()[0]?.[1].length ?? 0) <= 512, 'what is kept of a chat is bounded');
   t.equal(many.noteNumber(1, 2999), 'distinct');
-  t.end();
-});
-
-t.test('entities as clients make them', (t) => {
-  const cases: [string, [string, string][]][] = [
-    ['/start abc', [['bot_command', '/start']]],
-    ['hi /help@some_bot and a/b', [['bot_command', '/help@some_bot']]],
-    ['😀 @durov!', [['mention', '@durov']]],
-    ['@ab a@b @gif', [['mention', '@gif']]],
-    [
-      '#1 hello #tag #1a',
-      [
-        ['hashtag', '#tag'],
-        ['hashtag', '#1a'],
-      ],
-    ],
-    [
-      'see https://a.example/x?y=#z, (http://b.org/c) end',
-      [
-        ['url', 'https://a.example/x?y=#z'],
-        ['url', 'http://b.org/c'],
-      ],
-    ],
-    ['example.com, x.y and file.txt', [['url', 'example.com']]],
-    ['mail me@example.com now', [['email', 'me@example.com']]],
-    ['plain words only', []],
-  ];
-  for (const [text, expected] of cases) {
-    const found = findEntities(text).map(({ type, offset, length }) => [type, text.slice(offset, offset + length)]);
-    t.same(found, expected, text);
-  }
   t.end();
 });
 

@@ -116,12 +116,15 @@ t.test('arguments come by query, JSON, form and multipart; names in any case', a
     reply_parameters: { message_id: four.body.result.message_id },
   });
   t.match(reply.body.result, { from: { id: botId, is_bot: true }, reply_to_message: { text: 'four ✓' } });
-  t.notOk(reply.body.result.entities, 'with a parse mode nothing is looked for');
+  t.same(reply.body.result.entities, [
+    { type: 'bold', offset: 0, length: 4 },
+    { type: 'mention', offset: 5, length: 5 },
+  ]);
 
   const seen = (await local('GET', `messages?chat=${botId}&user=${chat}`)).body;
   t.same(
     seen.map(({ text }: { text: string }) => text),
-    ['one', 'two & +', 'three', 'four ✓', '<b>five</b> @here'],
+    ['one', 'two & +', 'three', 'four ✓', 'five @here'],
   );
   t.match(seen[2], { messageId: 3, from: { id: botId, is_bot: true }, replyMarkup: markup });
   const after = (await local('GET', `messages?chat=${botId}&user=${chat}&after=4`)).body;

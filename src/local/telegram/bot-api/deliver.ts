@@ -18,6 +18,7 @@ import {
 import { findChat, type PrivateTarget, type Target } from './find-chat.js';
 import { messageJson, placeJson } from './message-json.js';
 import { BotRefusal, badRequest, noRightToSend, REFUSALS, tooManyRequests } from './refusal.js';
+import type { ReplyMarkup } from './reply-markup.js';
 
 const SECOND_MS = 1000;
 
@@ -34,6 +35,8 @@ export interface Draft {
   readonly shown: string;
   /** What members must be allowed to do for it. */
   readonly permission: Permission;
+  /** Its reply markup, which not every chat takes. */
+  readonly markup?: ReplyMarkup | undefined;
 }
 
 /**
@@ -87,7 +90,7 @@ function deliverToChat(
   bot: Bot,
   chat: Chat,
   args: BotArguments,
-  { method, text, kept, permission }: Draft,
+  { method, text, kept, permission, markup }: Draft,
   now: number,
 ): string | BotRefusal {
   const { faults } = world.state;
@@ -97,6 +100,8 @@ function deliverToChat(
   if (chat.type === 'channel') {
     if (!hasRight(member, 'can_post_messages')) return REFUSALS.needAdministrator;
   } else if (!isPermitted(chat, member, permission)) return noRightToSend(permission);
+  const unfit = markup?.unfitFor(chat.type);
+  if (unfit !== undefined) return unfit;
   if (isBlockedByFault(faults.blockedShare, chat.id)) return REFUSALS.kickedFrom[chat.type];
   const reply = readReply(world, place, args);
   if (reply instanceof BotRefusal) return reply;

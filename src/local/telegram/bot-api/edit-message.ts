@@ -3,34 +3,48 @@ import { editMessage, type MessageContent } from '../world/chat-messages.js';
 import { hasRight, standing } from '../world/chats.js';
 import type { MessageExtra } from '../world/record.js';
 import type { World } from '../world/world.js';
-import { type BotArguments, isObject, jsonArgument, textArgument } from './arguments.js';
+import { type BotArguments, isObject, textArgument } from './arguments.js';
 import { findMessage, type TargetMessage } from './find-message.js';
 import { messageJson } from './message-json.js';
 import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
-import { markupFault, readExtra } from './send-message.js';
+import { type ReplyMarkup, readReplyMarkup } from './reply-markup.js';
+import { readTextMessage } from './send-message.js';
 
 /** editMessageText: the Message as it is now, or why not. Without a markup the message has none from then on. Never throws. */
 export function editMessageText(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
-  const text = textArgument(args, 'text');
-  const extra = readExtra(args, text);
-  if (extra instanceof BotRefusal) return extra;
+  const content = readTextMessage(world, args, false);
+  if (content instanceof BotRefusal) return content;
   const found = findEditable(world, bot, args, now);
   if (found instanceof BotRefusal) return found;
   if (found.message.text === '') return REFUSALS.noTextToEdit;
-  return change(world, found, { text, extra: JSON.parse(`{${extra.kept.join(',')}}`) as MessageExtra }, now, now);
+  const unfit = markupFault(content.markup, found);
+  if (unfit !== undefined) return unfit;
+  const { has_protected_content: isProtected } = found.message.extra;
+  const extra = {
+    ...(JSON.parse(`{${content.kept.join(',')}}`) as MessageExtra),
+    ...(isProtected !== undefined && { has_protected_content: isProtected }),
+  };
+  return change(world, found, { text: content.text, extra }, now, now);
 }
 
 /** editMessageReplyMarkup: sets or takes away the inline keyboard; the message does not count as edited. Never throws. */
 export function editMessageReplyMarkup(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
-  const markup = jsonArgument(args, 'reply_markup');
-  const fault = markupFault(markup);
-  if (fault !== undefined) return fault;
+  const markup = readReplyMarkup(args);
+  if (markup instanceof BotRefusal) return markup;
   const found = findEditable(world, bot, args, now);
   if (found instanceof BotRefusal) return found;
+  const unfit = markupFault(markup, found);
+  if (unfit !== undefined) return unfit;
   const { text, extra } = found.message;
   const { reply_markup: _, ...rest } = extra;
-  const next = isObject(markup) ? { ...rest, reply_markup: markup } : rest;
+  const next = markup === undefined ? rest : { ...rest, reply_markup: markup.value };
   return change(world, found, { text, extra: next }, undefined, now);
+}
+
+/** Why a message that exists already can't get a markup, if so. Never throws. */
+function markupFault(markup: ReplyMarkup | undefined, { target }: TargetMessage): BotRefusal | undefined {
+  if (markup === undefined) return undefined;
+  return markup.isInline ? markup.unfitFor(target.chat?.type) : REFUSALS.inlineKeyboardExpected;
 }
 
 /** The message that a call may edit, or Telegram's refusal. Never throws. */
@@ -60,8 +74,6 @@ export function change(
   editedAt: number | undefined,
   now: number,
 ): string | BotRefusal {
-  const markup = content.extra.reply_markup;
-  if (isObject(markup) && !('inline_keyboard' in markup)) return REFUSALS.inlineKeyboardExpected;
   if (shownOf(found.message) === shownOf(content)) return REFUSALS.notModified;
   return messageJson(world, found.target, editMessage(world, found, content, editedAt, now));
 }

@@ -28,8 +28,11 @@ export class BotRefusal {
   }
 }
 
-/** 400 `Bad Request: …`. Never throws. */
-export const badRequest = (what: string): BotRefusal => new BotRefusal(400, `Bad Request: ${what}`);
+/** 400 `Bad Request: …`. Its words begin small, but for constants such as BUTTON_DATA_INVALID: tdlib's begin with a capital. Never throws. */
+export const badRequest = (what: string): BotRefusal => {
+  const isConstant = /^.[A-Z_]/.test(what);
+  return new BotRefusal(400, `Bad Request: ${isConstant ? what : what.charAt(0).toLowerCase() + what.slice(1)}`);
+};
 
 /** 403 `Forbidden: …`. Never throws. */
 const forbidden = (what: string): BotRefusal => new BotRefusal(403, `Forbidden: ${what}`);
@@ -74,6 +77,7 @@ export const REFUSALS = {
   ),
   textEmpty: badRequest('message text is empty'),
   textTooLong: badRequest('message is too long'),
+  captionTooLong: badRequest('message caption is too long'),
   parseModeUnknown: badRequest('unsupported parse_mode'),
   chatEmpty: badRequest('chat_id is empty'),
   chatNotFound: badRequest('chat not found'),
@@ -96,4 +100,8 @@ export const REFUSALS = {
   noRightToPin: badRequest('not enough rights to manage pinned messages in the chat'),
   toBot: forbidden("bot can't send messages to bots"),
   buttonData: badRequest('BUTTON_DATA_INVALID'),
+  buttonUrl: badRequest('BUTTON_URL_INVALID'),
+  buttonType: badRequest('BUTTON_TYPE_INVALID'),
+  buttonCopyText: badRequest('BUTTON_COPY_TEXT_INVALID'),
+  markupTooLong: badRequest('reply markup is too long'),
 } as const;

@@ -21,9 +21,10 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 const REMOVED = /[\r\u2028-\u202e]|\u030a|\u0333|\u033f/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what Telegram replaces
 const CONTROLS = /[\0-\t\v\f\x0e-\x1f]/g;
-const UNCLEAN = new RegExp(`${CONTROLS.source}|${REMOVED.source}`);
 const REMOVED_ALL = new RegExp(REMOVED, 'g');
+// Of marks of direction in a row only the last remains one.
 const DIRECTION_MARKS = /[\u200e\u200f](?=[\u200e\u200f])/g;
+const UNCLEAN = new RegExp(`${CONTROLS.source}|${REMOVED.source}|${DIRECTION_MARKS.source}`);
 /** A text in which a reader sees nothing. */
 const INVISIBLE = /^[\s\u00a0\u1680\u180e\u2000-\u200f\u202e\u202f\u205f\u2800\u3000\ufffc]*$/;
 
@@ -60,8 +61,9 @@ function isPlace(value: number): boolean {
 }
 
 function cleaned(text: string): string {
-  const clean = UNCLEAN.test(text) ? text.replace(CONTROLS, ' ').replace(REMOVED_ALL, '') : text;
-  return clean.replace(DIRECTION_MARKS, '\u200c');
+  return UNCLEAN.test(text)
+    ? text.replace(CONTROLS, ' ').replace(REMOVED_ALL, '').replace(DIRECTION_MARKS, '\u200c')
+    : text;
 }
 
 /** The text without spaces and line breaks at its ends. */

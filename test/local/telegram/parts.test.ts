@@ -99,7 +99,7 @@ t.test('what is no request is a fault', (t) => {
     ['POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n', 400],
     ['POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
     ['POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 400],
-    ['POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n', 501],
+    ['POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n', 400],
     ['POST / HTTP/1.1\r\nContent-Length: 1001\r\n\r\n', 413],
     ['POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFF\r\n', 413],
     ['POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 400],

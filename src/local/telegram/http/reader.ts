@@ -238,7 +238,7 @@ function takeHeader(head: Head, text: string, at: number, colon: number, end: nu
       break;
     }
     case 'transfer-encoding':
-      if (value.toLowerCase() !== 'chunked') return 501;
+      if (value.toLowerCase() !== 'chunked') return 400;
       head.chunked = true;
       break;
     default:

@@ -12,11 +12,21 @@ import {
   readArguments,
   textArgument,
 } from './arguments.js';
+import { getChatAdministrators, getChatMember, getChatMemberCount } from './chat-members.js';
 import { deleteMyCommands, getMyCommands, setMyCommands } from './commands.js';
 import { deleteManyMessages, deleteMessage, pinChatMessage } from './delete-messages.js';
 import { editMessageReplyMarkup, editMessageText } from './edit-message.js';
 import { findChat } from './find-chat.js';
 import { getChat } from './get-chat.js';
+import { banChatMember, leaveChat, promoteChatMember, restrictChatMember, unbanChatMember } from './govern-members.js';
+import {
+  approveChatJoinRequest,
+  createChatInviteLink,
+  declineChatJoinRequest,
+  editChatInviteLink,
+  exportChatInviteLink,
+  revokeChatInviteLink,
+} from './invite-links.js';
 import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
 import { sendMessage } from './send-message.js';
 import type { Sending, SendMethod } from './sending.js';
@@ -53,6 +63,22 @@ const METHODS: ReadonlyMap<string, Method> = new Map(
       { name: 'sendMessage', kind: 'send', run: sendMessage },
       { name: 'getMe', kind: 'plain', run: getMe },
       { name: 'getChat', kind: 'plain', run: getChat },
+      { name: 'getChatMember', kind: 'plain', run: getChatMember },
+      { name: 'getChatMemberCount', kind: 'plain', run: getChatMemberCount },
+      { name: 'getChatMembersCount', kind: 'plain', run: getChatMemberCount },
+      { name: 'getChatAdministrators', kind: 'plain', run: getChatAdministrators },
+      { name: 'banChatMember', kind: 'plain', run: banChatMember },
+      { name: 'kickChatMember', kind: 'plain', run: banChatMember },
+      { name: 'unbanChatMember', kind: 'plain', run: unbanChatMember },
+      { name: 'restrictChatMember', kind: 'plain', run: restrictChatMember },
+      { name: 'promoteChatMember', kind: 'plain', run: promoteChatMember },
+      { name: 'leaveChat', kind: 'plain', run: leaveChat },
+      { name: 'createChatInviteLink', kind: 'plain', run: createChatInviteLink },
+      { name: 'editChatInviteLink', kind: 'plain', run: editChatInviteLink },
+      { name: 'revokeChatInviteLink', kind: 'plain', run: revokeChatInviteLink },
+      { name: 'exportChatInviteLink', kind: 'plain', run: exportChatInviteLink },
+      { name: 'approveChatJoinRequest', kind: 'plain', run: approveChatJoinRequest },
+      { name: 'declineChatJoinRequest', kind: 'plain', run: declineChatJoinRequest },
       { name: 'sendChatAction', kind: 'plain', run: sendChatAction },
       { name: 'editMessageText', kind: 'plain', run: editMessageText },
       { name: 'editMessageReplyMarkup', kind: 'plain', run: editMessageReplyMarkup },
@@ -144,7 +170,7 @@ function getUpdates(
 
 function getMe(_world: World, bot: Bot): string {
   return (
-    `${bot.userJson.slice(0, -1)},"can_join_groups":true,"can_read_all_group_messages":false,"supports_inline_queries":false,` +
+    `${bot.userJson.slice(0, -1)},"can_join_groups":true,"can_read_all_group_messages":${bot.making.readsAll === true},"supports_inline_queries":false,` +
     '"can_connect_to_business":false,"has_main_web_app":false}'
   );
 }

@@ -62,7 +62,7 @@ function deliverToPerson(
   const { id, range } = target;
   const index = id - FIRST_PERSON_ID;
   const { faults } = world.state;
-  if (!range.started && !bot.dialogs.started(index)) return REFUSALS.notStarted;
+  if (!range.started && !bot.dialogs.started(index) && (bot.openUntil.get(id) ?? 0) <= now) return REFUSALS.notStarted;
   if (bot.dialogs.blocked(index) || isBlockedByFault(faults.blockedShare, id)) return REFUSALS.blocked;
   const reply = readReply(world, target, args);
   if (reply instanceof BotRefusal) return reply;

@@ -1,6 +1,7 @@
 import type { Bot } from '../world/bot.js';
 import { pinnedIn } from '../world/chat-messages.js';
-import { type Chat, PERMISSIONS } from '../world/chats.js';
+import { type Chat, hasRight, PERMISSIONS, standing } from '../world/chats.js';
+import { primaryLink } from '../world/invite-links.js';
 import { chatJson } from '../world/people.js';
 import type { Place } from '../world/place.js';
 import type { World } from '../world/world.js';
@@ -17,7 +18,7 @@ const ALWAYS =
 export function getChat(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
   const target = findChat(world, bot, args, 'look', now);
   if (target instanceof BotRefusal) return target === REFUSALS.toBot ? REFUSALS.chatNotFound : target;
-  return target.chat === undefined ? personInfo(world, target) : chatInfo(world, target.chat);
+  return target.chat === undefined ? personInfo(world, target) : chatInfo(world, target.chat, bot, now);
 }
 
 function personInfo(world: World, target: PrivateTarget): string {
@@ -25,13 +26,16 @@ function personInfo(world: World, target: PrivateTarget): string {
   return `${chatJson(person).slice(0, -1)}${usernames(person.username)}${pinnedJson(world, target)},${ALWAYS}}`;
 }
 
-function chatInfo(world: World, chat: Chat): string {
+function chatInfo(world: World, chat: Chat, bot: Bot, now: number): string {
   const place = { id: chat.id, chat };
   const permissions = Object.fromEntries(PERMISSIONS.map((name) => [name, chat.permissions.includes(name)]));
+  const primary = primaryLink(chat, bot.making.id);
+  const maySee = hasRight(standing(chat, bot.making.id, now), 'can_invite_users');
+  const inviteLink = primary === undefined || !maySee ? '' : `,"invite_link":${JSON.stringify(primary.link)}`;
   return (
     `${placeJson(world, place).slice(0, -1)}${usernames(chat.username)}` +
     `${chat.type === 'channel' ? '' : `,"permissions":${JSON.stringify(permissions)}`}` +
-    `${pinnedJson(world, place)},${ALWAYS}}`
+    `${inviteLink}${pinnedJson(world, place)},${ALWAYS}}`
   );
 }
 

@@ -1,10 +1,11 @@
 import { chatIdOf } from '../world/audience.js';
 import type { Bot } from '../world/bot.js';
 import { type ChatEvent, type ChatRecord, type MemberChange, updateKind } from '../world/chat-events.js';
-import { type Chat, groupJson } from '../world/chats.js';
+import { type Chat, groupJson, type JoinRequest } from '../world/chats.js';
 import { messageIn, type Place } from '../world/place.js';
 import type { BlockRecord, WrittenRecord } from '../world/record.js';
 import type { World } from '../world/world.js';
+import { linkJson } from './invite-links.js';
 import { memberJson } from './member-json.js';
 import { messageJson, placeJson, userJsonOf } from './message-json.js';
 
@@ -82,7 +83,21 @@ function contentJson(world: World, place: Place, bot: Bot, event: ChatEvent, at:
   if (event.kind === 'written' || event.kind === 'edited') return messageJson(world, place, event.message);
   if (place.chat === undefined) return undefined;
   if (event.kind === 'member') return changeJson(world, place.chat, bot, event.change, at);
+  if (event.kind === 'requested') return requestJson(world, place.chat, bot, event.request);
   return undefined;
+}
+
+function requestJson(world: World, chat: Chat, bot: Bot, { user, at, link }: JoinRequest): string {
+  return (
+    `{"chat":${groupJson(chat)},"from":${userJsonOf(world, user)},"user_chat_id":${user},"date":${Math.floor(at / 1000)}` +
+    `${wayJson(world, chat, bot, link)}}`
+  );
+}
+
+/** The field `invite_link` with a leading comma, or ''. */
+function wayJson(world: World, chat: Chat, bot: Bot, text: string | undefined): string {
+  const link = text === undefined ? undefined : chat.links.get(text);
+  return link === undefined ? '' : `,"invite_link":${linkJson(world, chat, link, bot.making.id)}`;
 }
 
 function changeJson(world: World, chat: Chat, bot: Bot, change: MemberChange, at: number): string {
@@ -90,6 +105,7 @@ function changeJson(world: World, chat: Chat, bot: Bot, change: MemberChange, at
   return (
     `{"chat":${groupJson(chat)},"from":${userJsonOf(world, change.by)},"date":${Math.floor(at / 1000)},` +
     `"old_chat_member":${memberJson(world, chat, change.user, change.old, viewer)},` +
-    `"new_chat_member":${memberJson(world, chat, change.user, change.new, viewer)}}`
+    `"new_chat_member":${memberJson(world, chat, change.user, change.new, viewer)}` +
+    `${wayJson(world, chat, bot, change.link)}${change.viaRequest === true ? ',"via_join_request":true' : ''}}`
   );
 }

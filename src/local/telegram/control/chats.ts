@@ -3,13 +3,14 @@ import {
   CHAT_TYPES,
   type Chat,
   type ChatType,
-  LEFT,
+  isPresent,
   type Member,
   PLAIN_MEMBER,
   rightsOf,
   standing,
 } from '../world/chats.js';
-import { makeChat, setStanding } from '../world/membership.js';
+import { answerRequest, enterByLink } from '../world/invite-links.js';
+import { deleteChat, enteredStanding, leftStanding, makeChat, setStanding, upgradeChat } from '../world/membership.js';
 import type { World } from '../world/world.js';
 import {
   type Call,
@@ -48,12 +49,13 @@ export function postChat({ world, clock }: LocalRoutesDeps, { body }: Call): Rep
 /** PUT chats/:id/members/:userId: someone comes in, or gets another standing. */
 export function putMember(deps: LocalRoutesDeps, { path, body }: Call): Reply {
   const { world, clock } = deps;
-  const strange = strangeField(body, ['status', 'rights']);
+  const strange = strangeField(body, ['status', 'rights', 'inviteLink']);
   if (strange !== undefined) return refuse(strange);
   const found = findMember(world, path);
   if (typeof found === 'string') return refuse(found);
   const { chat, user } = found;
   const now = clock.now();
+  if (body.inviteLink !== undefined) return enter(world, chat, user, body, now);
   const old = standing(chat, user, now);
   if (old.status === 'creator') return refuse('userId: the owner stays what he is');
   const isBot = world.state.bots.has(user);
@@ -65,24 +67,73 @@ export function putMember(deps: LocalRoutesDeps, { path, body }: Call): Reply {
   const rights = readRights(chat.type, status, body.rights);
   if (typeof rights === 'string') return refuse(rights);
   const owner = chat.making.ownerId;
-  const next: Member = status === 'member' ? PLAIN_MEMBER : { status, rights, promotedBy: owner };
-  const isOwnWill = !isBot && status === 'member' && old.status !== 'administrator';
-  setStanding(world, chat, user, isOwnWill ? user : owner, next, now);
-  return done({ status });
+  if (!isBot && old.status === 'kicked' && chat.type !== 'group') return refuse('userId: banned from the chat');
+  const entered = isPresent(old) ? PLAIN_MEMBER : enteredStanding(chat, user, now);
+  const plain = old.status === 'member' ? old : entered;
+  const next: Member = status === 'member' ? plain : { status, rights, promotedBy: owner };
+  // People come by their own will; bots are added, and standings changed, by the owner.
+  const by = isBot || isPresent(old) || status === 'administrator' ? owner : user;
+  setStanding(world, chat, user, by, next, now);
+  return done({ status: next.status });
 }
 
-/** DELETE chats/:id/members/:userId: someone leaves; a bot is put out by the owner. */
+/** Someone follows an invite link. */
+function enter(
+  world: World,
+  chat: Chat,
+  user: number,
+  { inviteLink, status, rights }: Call['body'],
+  now: number,
+): Reply {
+  if (world.state.bots.has(user)) return refuse('inviteLink: a bot is added without one');
+  if (typeof inviteLink !== 'string') return refuse('inviteLink: expected an invite link of the chat');
+  if (status !== undefined || rights !== undefined) {
+    return refuse(`${status === undefined ? 'rights' : 'status'}: not together with inviteLink`);
+  }
+  const entry = enterByLink(world, chat, user, inviteLink, now);
+  return 'fault' in entry ? refuse(`inviteLink: ${entry.fault}`) : done(entry);
+}
+
+/** DELETE chats/:id/members/:userId: someone leaves, or takes his request to join back; a bot is put out by the owner. */
 export function deleteMember({ world, clock }: LocalRoutesDeps, { path }: Call): Reply {
   const found = findMember(world, path);
   if (typeof found === 'string') return refuse(found);
   const { chat, user } = found;
-  const { status } = standing(chat, user, clock.now());
-  if (status === 'creator') return refuse('userId: the owner cannot leave');
-  if (status === 'left' || status === 'kicked') return refuse(`userId: ${user} is not in the chat`);
+  const now = clock.now();
+  const old = standing(chat, user, now);
+  if (old.status === 'creator') return refuse('userId: the owner cannot leave');
+  if (!isPresent(old)) {
+    if (!chat.requests.has(user)) return refuse(`userId: ${user} is not in the chat`);
+    answerRequest(world, chat, user, user, false, now);
+    return done({ status: old.status });
+  }
   const isBot = world.state.bots.has(user);
-  const next: Member = isBot ? { status: 'kicked', until: 0 } : LEFT;
-  setStanding(world, chat, user, isBot ? chat.making.ownerId : user, next, clock.now());
+  const next: Member = isBot ? { status: 'kicked', until: 0 } : leaving(chat, old);
+  setStanding(world, chat, user, isBot ? chat.making.ownerId : user, next, now);
   return done({ status: next.status });
+}
+
+/** The standing of a person who leaves; restrictions outlast it. */
+function leaving(chat: Chat, old: Member): Member {
+  return old.status === 'restricted' ? { ...old, present: false } : leftStanding(chat, false);
+}
+
+/** POST chats/:id/upgrade: a group becomes a supergroup. */
+export function postUpgrade({ world, clock }: LocalRoutesDeps, { path, body }: Call): Reply {
+  const strange = strangeField(body, []);
+  if (strange !== undefined) return refuse(strange);
+  const chat = findGroup(world, 'id', path[0]);
+  if (typeof chat === 'string') return refuse(chat);
+  if (chat.type !== 'group') return refuse('id: expected the id of a group');
+  return done({ id: upgradeChat(world, chat, clock.now()).id });
+}
+
+/** DELETE chats/:id: deletes a chat for everyone. */
+export function deleteWholeChat({ world, clock }: LocalRoutesDeps, { path }: Call): Reply {
+  const chat = findGroup(world, 'id', path[0]);
+  if (typeof chat === 'string') return refuse(chat);
+  deleteChat(world, chat, clock.now());
+  return done({ id: chat.id });
 }
 
 function findMember(world: World, path: readonly string[]): { chat: Chat; user: number } | string {

@@ -2,18 +2,19 @@ import { isObject } from '../bot-api/arguments.js';
 import { placeJson, userJsonOf } from '../bot-api/message-json.js';
 import type { WireEntity, WireMarkup, WireMessage, WireUser } from '../page/browser/wire.js';
 import type { ChatMessage } from '../world/chat-events.js';
+import { type Member, mayRead } from '../world/chats.js';
 import type { Place } from '../world/place.js';
 import type { World } from '../world/world.js';
 
 /** Most messages of one chat that are shown at once. */
 const HISTORY_MAX = 100;
 
-/** The messages of a place above an id, oldest first: the newest `HISTORY_MAX`. Never throws. */
-export function messagesSeen(world: World, place: Place, after: number): WireMessage[] {
+/** The messages of a place above an id, oldest first: the newest `HISTORY_MAX` that someone with that standing may read. Never throws. */
+export function messagesSeen(world: World, place: Place, after: number, member?: Member): WireMessage[] {
   const found: WireMessage[] = [];
   for (const message of world.messages.history(place)) {
     if (message.id <= after || found.length === HISTORY_MAX) break;
-    found.push(messageSeen(world, place, message));
+    if (member === undefined || mayRead(member, message.id)) found.push(messageSeen(world, place, message));
   }
   return found.reverse();
 }

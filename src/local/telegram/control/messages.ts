@@ -126,8 +126,9 @@ export function getMessages({ world, clock }: LocalRoutesDeps, { query }: Call):
   if (typeof place === 'string') return refuse(place);
   const after = query.has('after') ? readId(query.get('after')) : 0;
   if (after === undefined) return refuse('after: expected a message id');
-  if (place.chat !== undefined && !isPresent(standing(place.chat, person, clock.now()))) {
+  const member = place.chat && standing(place.chat, person, clock.now());
+  if (member !== undefined && !isPresent(member) && member.seesBelow === undefined) {
     return refuse(`user: person ${person} is not a member of chat ${place.id}`);
   }
-  return done(messagesSeen(world, place, after));
+  return done(messagesSeen(world, place, after, member));
 }

@@ -4,7 +4,7 @@ import { sendPage } from '../page/chat-page.js';
 import { getBots, postBot } from './bots.js';
 import { findPerson, type LocalRoutesDeps, type Reply, type Route, refuse, strangeField } from './call.js';
 import { getChats, getCommands, getPeople } from './chat-list.js';
-import { deleteMember, postChat, putMember } from './chats.js';
+import { deleteMember, deleteWholeChat, postChat, postUpgrade, putMember } from './chats.js';
 import { getStats, postReset, putFaults } from './faults.js';
 import { deleteMessage, getMessages, postMessage, putMessage } from './messages.js';
 import { deleteBlock, postPeople, putBlock, putBlocks } from './people.js';
@@ -20,6 +20,8 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'DELETE blocks/:userId/:botId': deleteBlock,
   'GET chats': getChats,
   'POST chats': postChat,
+  'DELETE chats/:id': deleteWholeChat,
+  'POST chats/:id/upgrade': postUpgrade,
   'PUT chats/:id/members/:userId': putMember,
   'DELETE chats/:id/members/:userId': deleteMember,
   'POST messages': postMessage,

@@ -2,7 +2,7 @@ import { paceTake } from '../limits/rate-limits.js';
 import { noteAccepted } from './acceptance.js';
 import type { Bot } from './bot.js';
 import type { ChatEvent, ChatMessage } from './chat-events.js';
-import { type Chat, type ChatMaking, newChat, paceOf, presentBots } from './chats.js';
+import { type Chat, type ChatMaking, hasRight, newChat, paceOf, presentBots, standing } from './chats.js';
 import type { MessageLog } from './message-log.js';
 import { FIRST_PERSON_ID } from './people.js';
 import { addChat, removeUsername, setMember, type WorldState } from './world-state.js';
@@ -35,7 +35,9 @@ export function applyChatEvent(state: WorldState, event: ChatEvent, at: number, 
     case 'requested': {
       const chat = chatOf(state, event.chat);
       chat.requests.set(event.request.user, event.request);
-      for (const bot of presentBots(chat, at)) openFor(bot, event.request.user, at);
+      for (const [id, bot] of chat.bots) {
+        if (hasRight(standing(chat, id, at), 'can_invite_users')) openFor(bot, event.request.user, at);
+      }
       break;
     }
     case 'answered':

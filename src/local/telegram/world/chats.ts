@@ -77,6 +77,8 @@ export interface Member {
   readonly until?: number;
   /** The invite link that he came by, while he is in. */
   readonly link?: string;
+  /** Of one who left a basic group: messages below this id are still his to read. */
+  readonly seesBelow?: number;
 }
 
 /** A link that people come in by, or ask to. */
@@ -189,6 +191,23 @@ export function isPlain({ status, link }: Member): boolean {
 /** Whether someone with that standing is in the chat. Never throws. */
 export function isPresent({ status, present }: Member): boolean {
   return status === 'restricted' ? present === true : status !== 'left' && status !== 'kicked';
+}
+
+/** Whether someone with that standing may read a message. Never throws. */
+export function mayRead(member: Member, messageId: number): boolean {
+  return isPresent(member) || messageId < (member.seesBelow ?? 0);
+}
+
+/** The standings of all who are or were in a chat, at a time (ms). Never throws. */
+export function* standings(chat: Chat, now: number): Generator<readonly [number, Member]> {
+  for (const user of chat.members.keys()) yield [user, standing(chat, user, now)];
+}
+
+/** How many are in a chat. Never throws. */
+export function memberCount(chat: Chat, now: number): number {
+  let count = 0;
+  for (const [, member] of standings(chat, now)) count += Number(isPresent(member));
+  return count;
 }
 
 /** Whether someone with that standing runs the chat. Never throws. */

@@ -68,8 +68,8 @@ export async function startServer(
     if (hosted.hosted.telegram !== undefined) say(io, `local telegram ${hosted.hosted.telegram.url}`);
     if (secrets.apiKeyMade) say(io, `api key ${secrets.apiKey}`);
     if (serving !== undefined && system !== undefined) {
-      const store = await serving.reachStore(hosted.mongoUri, config, log);
-      await system.run({ store, apiRoot: hosted.apiRoot, token: hosted.token, secretKey: secrets.secretKey });
+      const store = await serving.reachStore(hosted.mongoUri, config, log, system.room(stopping));
+      await system.run({ store, apiRoot: hosted.apiRoot, token: hosted.token, secretKey: secrets.secretKey }, stopping);
       await Promise.race([system.ready(), failed, aborted(stopping)]);
     }
     if (!stopping.aborted) {
@@ -80,6 +80,10 @@ export async function startServer(
     if (code === EXIT.done) log.info({}, 'stopping: no new work, calls in the air may end');
     return await end(code);
   } catch (error) {
+    if (stopping.aborted) {
+      log.info({ error: String(error) }, 'stopping: the start had not come to its end');
+      return await end(EXIT.done);
+    }
     const failure = explain(error, serving);
     io.stderr.write(`posthorn: ${failure.message}\n`);
     log.debug({ err: error }, 'start failed');

@@ -5,24 +5,31 @@ import type { Log } from './log.js';
 import { missingIndexes } from './store/index-check.js';
 import { createIndexes, isConnectionError, openStore, type Store } from './store/store.js';
 import { TokenRefused } from './system.js';
+import { type RoomWait, untilRoom } from './until-room.js';
 
 // Loaded, with the system, only by a process that plays another role than `local`: one that hosts the stand-ins alone is ready sooner and smaller.
 
 /** How long the first connection to the store may take, ms. */
 const STORE_MS = 10_000;
 
-/** Connects to the store and sees to its indexes: outside of production they are made, in production an operator makes them. Throws CommandError when the store
- * cannot be reached (69), refuses or lacks indexes (78). */
-export async function reachStore(uri: string, config: Config, log: Log): Promise<Store> {
+/** Connects to the store and sees to its indexes: outside of production they are made, as soon as the store has room for them; in production an operator makes
+ * them. Throws CommandError when the store cannot be reached (69), refuses or lacks indexes (78), and as untilRoom does. */
+export async function reachStore(uri: string, config: Config, log: Log, room: RoomWait): Promise<Store> {
   const store = await reach(uri, log);
-  if (!config.production || config.mongoUri === undefined) {
-    await createIndexes(store);
+  try {
+    if (!config.production || config.mongoUri === undefined) await untilRoom(() => createIndexes(store), room);
+    else await checkIndexes(store);
     return store;
+  } catch (error) {
+    await store.close();
+    throw error;
   }
+}
+
+async function checkIndexes(store: Store): Promise<void> {
   const missing = await missingIndexes(store);
   if (missing.length > 0)
     throw new CommandError(EXIT.config, `the store lacks indexes (${missing.join(', ')}); run: posthorn migrate`);
-  return store;
 }
 
 async function reach(uri: string, log: Log): Promise<Store> {

@@ -20,15 +20,17 @@ import type { Role } from './roles.js';
 import { acceptance } from './store/acceptance.js';
 import { ensureBot, noteBot } from './store/bots.js';
 import { broadcastStore } from './store/broadcast-store.js';
+import { isFull } from './store/full.js';
 import { inbox } from './store/inbox.js';
 import { leaseKeeper } from './store/lease-keeper.js';
 import { pageLog } from './store/page-log.js';
 import { ownIdentity } from './store/process-identity.js';
 import { sendStore } from './store/send-store.js';
-import type { Store } from './store/store.js';
+import { isConnectionError, type Store } from './store/store.js';
 import { subscribers } from './store/subscribers.js';
 import { wakes } from './store/wakes.js';
 import { telegramClient } from './telegram/client.js';
+import { type RoomWait, untilRoom } from './until-room.js';
 
 /** Shards of one bot's sending: faults of one leave the chats of the others alone. */
 const SHARDS = 4;
@@ -64,8 +66,10 @@ export interface PosthornSystem {
   readonly health: Health;
   /** Starts HTTP, when the role is played; resolves with its port. Throws ListenError. */
   listen(): Promise<number | undefined>;
-  /** Starts everything that stands on the store. Throws TokenRefused when getMe says 401 or 404. */
-  run(surroundings: Surroundings): Promise<void>;
+  /** How a write of the start waits for room in a full store, which /health/ready then names; the wait ends when `stopping` is aborted. */
+  room(stopping: AbortSignal): RoomWait;
+  /** Starts everything that stands on the store, as soon as that has room for what a start must write. Throws TokenRefused when getMe says 401 or 404, and as untilRoom does. */
+  run(surroundings: Surroundings, stopping?: AbortSignal): Promise<void>;
   /** Resolves once /health/ready would answer 200. */
   ready(): Promise<void>;
   /** Takes no new work, lets the calls end, writes outcomes, releases leases, stops the tree in reverse order. */
@@ -98,9 +102,23 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
     await actors.start(supervisor({ name: 'root', strategy: 'one-for-one', children: [] }));
   }
 
+  function room(stopping: AbortSignal): RoomWait {
+    return {
+      clock,
+      random: options.random ?? Math.random,
+      stopping,
+      onFailed(state) {
+        if (of.store() !== state)
+          log.error({ store: state }, 'the start waits until the store takes what it must write');
+        of.store = () => state;
+      },
+    };
+  }
+
   return {
     actors,
     health: of,
+    room,
     async listen() {
       await begin();
       if (!plays('web')) return undefined;
@@ -125,11 +143,12 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
       );
       return port;
     },
-    async run(surroundings) {
+    async run(surroundings, stopping = new AbortController().signal) {
       await begin();
       ({ store } = surroundings);
       const built = core(surroundings);
-      const bot = await ensureBot(surroundings.store, surroundings.token, surroundings.secretKey);
+      const { token, secretKey } = surroundings;
+      const bot = await untilRoom(() => ensureBot(surroundings.store, token, secretKey), room(stopping));
       const bots = plays('sender') || plays('bot') ? [built.botTree(bot)] : [];
       services = built.services;
       await actors.addChild(
@@ -286,8 +305,13 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
           exhausted: 'park',
           children: [...(plays('sender') ? [sending(bot)] : []), ...(plays('bot') ? receiving(bot) : [])],
         }),
-      /** Asks getMe until it answers; the first end decides whether the process may start. */
+      /** Asks getMe until it answers and that is noted; the first end decides whether the process may start. */
       async meet(bot: string): Promise<void> {
+        const again = () => {
+          clock.setTimer(MEET_MS, () => {
+            if (!draining) this.meet(bot).catch((error: unknown) => refused(String(error)));
+          });
+        };
         const answer = await receiver.call('getMe', {}, { timeoutMs: 10_000 });
         if (answer.kind === 'answer' && (answer.status === 401 || answer.status === 404)) {
           throw new TokenRefused(
@@ -297,14 +321,18 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
         if (isAlive(answer)) {
           of.met = 'ok';
           const username = (answer as { body?: { result?: { username?: string } } }).body?.result?.username;
-          await noteBot(reached, bot, { state: 'active', ...(username === undefined ? {} : { username }) });
+          try {
+            await noteBot(reached, bot, { state: 'active', ...(username === undefined ? {} : { username }) });
+          } catch (error) {
+            if (!isFull(error) && !isConnectionError(error)) throw error;
+            log.warn({ bot, error: String(error) }, 'what getMe answered could not be noted; trying again');
+            again();
+          }
           return;
         }
         of.met = 'failed';
         log.warn({ bot }, 'Telegram cannot be reached; trying again');
-        clock.setTimer(MEET_MS, () => {
-          if (!draining) this.meet(bot).catch((error: unknown) => refused(String(error)));
-        });
+        again();
       },
     };
   }

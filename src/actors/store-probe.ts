@@ -4,10 +4,11 @@
  * Times are ms of the injected clock.
  */
 
+import { isFull } from '../store/full.js';
 import type { ProcessIdentity } from '../store/process-identity.js';
 import { beatProcess, endProcess, PROCESS_BEAT_MS } from '../store/processes.js';
 import { prunePages } from '../store/pruning.js';
-import { isFull, type Store } from '../store/store.js';
+import type { Store } from '../store/store.js';
 import { type ActorContext, type ActorSpec, assertNever } from './runtime.js';
 
 const PRUNE_MS = 3_600_000;
@@ -39,19 +40,19 @@ export function storeProbeActor(deps: StoreProbeDeps): ActorSpec<State, OwnMessa
   return {
     name: 'store',
     async init(ctx) {
-      await beatProcess(deps.store, deps.self, deps.roles, deps.tree());
-      deps.report('ok');
+      const store = await beaten(deps);
+      deps.report(store);
       ctx.after(PROCESS_BEAT_MS, { type: 'beat' });
       ctx.after(PRUNE_MS, { type: 'prune' });
-      return { store: 'ok' };
+      return { store };
     },
     receive(state, message, ctx) {
       switch (message.type) {
         case 'beat':
           ctx.pipe(
-            beatProcess(deps.store, deps.self, deps.roles, deps.tree()),
-            () => ({ type: 'beaten', store: 'ok' }),
-            (error) => ({ type: 'beaten', store: isFull(error) ? 'full' : 'lost' }),
+            beaten(deps),
+            (store) => ({ type: 'beaten', store }),
+            () => ({ type: 'beaten', store: 'lost' }),
           );
           return state;
         case 'beaten':
@@ -70,6 +71,16 @@ export function storeProbeActor(deps: StoreProbeDeps): ActorSpec<State, OwnMessa
       if (reason === 'stop') await endProcess(deps.store, deps.self).catch(() => undefined);
     },
   };
+}
+
+/** Writes the row and answers what came of it. Never rejects. */
+async function beaten({ store, self, roles, tree }: StoreProbeDeps): Promise<StoreState> {
+  try {
+    await beatProcess(store, self, roles, tree());
+    return 'ok';
+  } catch (error) {
+    return isFull(error) ? 'full' : 'lost';
+  }
 }
 
 /** Deletes old pages; a failure is told and tried again with the next round. */

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import { isFull } from '../store/full.js';
 
 /** One wrong field of a request: `field` is a path such as `messages[3].chatId` ('' is the whole body), `expected` says what belongs there. */
 export interface FieldError {
@@ -69,6 +70,13 @@ const STORE_AWAY = {
   retryAfter: 1,
 };
 
+const STORE_FULL = {
+  status: 503,
+  code: 'PH_STORE_FULL',
+  detail: 'The store is full; make room, then try again.',
+  retryAfter: 30,
+};
+
 /** Codes of errors thrown below the operations, with what a caller sees of each. */
 const KNOWN: Readonly<Record<string, ProblemParts>> = {
   PH_STORE_AWAY: STORE_AWAY,
@@ -83,12 +91,7 @@ const KNOWN: Readonly<Record<string, ProblemParts>> = {
     detail: 'Too many messages are waiting; try again later.',
     retryAfter: 10,
   },
-  PH_STORE_FULL: {
-    status: 503,
-    code: 'PH_STORE_FULL',
-    detail: 'The store is full; make room, then try again.',
-    retryAfter: 30,
-  },
+  PH_STORE_FULL: STORE_FULL,
   PH_PAGE_TOO_LARGE: {
     status: 413,
     code: 'PH_PAGE_TOO_LARGE',
@@ -117,7 +120,7 @@ const AWAY_NAMES = new Set([
 
 /**
  * The Problem behind any error, or undefined when it is a bug (answered as 500 and logged by who asks).
- * Knows Problem itself, the codes of the store services, and the driver's errors of a store that is away. Never throws.
+ * Knows Problem itself, the codes of the store services, and the driver's errors of a store that is away or full. Never throws.
  */
 export function problemOf(error: unknown): Problem | undefined {
   if (error instanceof Problem) return error;
@@ -131,5 +134,6 @@ export function problemOf(error: unknown): Problem | undefined {
   if (AWAY_NAMES.has(error.name) || (error.name === 'MongooseError' && error.message.includes('buffering timed out'))) {
     return new Problem(STORE_AWAY);
   }
+  if (isFull(error)) return new Problem(STORE_FULL);
   return undefined;
 }

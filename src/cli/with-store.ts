@@ -70,13 +70,19 @@ async function opened({ config, log }: Session): Promise<Opened | undefined> {
     throw new CommandError(code === 'PH_STORE_FORMAT' ? EXIT.config : EXIT.unavailable, (error as Error).message);
   });
   if (embedded === undefined) return undefined;
-  const store = await openStore(embedded.uri, log);
-  await createIndexes(store);
+  let store: Store | undefined;
   const close = async (): Promise<void> => {
-    await store.close();
+    await store?.close();
     await embedded.stop();
   };
-  return { store, place: 'opened', close };
+  try {
+    store = await openStore(embedded.uri, log);
+    await createIndexes(store);
+    return { store, place: 'opened', close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /** What may be said of an address: no user and no password. */

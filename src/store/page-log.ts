@@ -1,6 +1,7 @@
 import { Binary, ObjectId } from 'mongodb';
 import { deliveryId } from '../delivery/ids.js';
 import type { Log } from '../log.js';
+import { isFull } from './full.js';
 import type { BodyRow, PageRow, RequestRow } from './models.js';
 import {
   type AppendRequest,
@@ -14,7 +15,7 @@ import {
   type Place,
   type Waiting,
 } from './page-compose.js';
-import { duplicateKey, isConnectionError, isFull, type Store, StoreError } from './store.js';
+import { duplicateKey, isConnectionError, type Store, StoreError } from './store.js';
 /** A page as it was just appended by this process. */
 export interface AppendedPage {
   readonly bot: string;

@@ -1,6 +1,7 @@
 import { Types } from 'mongoose';
+import { isFull } from './full.js';
 import type { ChatRow } from './models.js';
-import { isConnectionError, isFull, type Store, StoreError } from './store.js';
+import { isConnectionError, type Store, StoreError } from './store.js';
 
 /** Rows of one write of an import. */
 const BATCH = 1_000;

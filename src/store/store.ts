@@ -99,10 +99,6 @@ export function isConnectionError(error: unknown): boolean {
   );
 }
 
-/** True for the store's refusal to write because it is full (OutOfDiskSpace, 14031), or because its disk failed (the embedded store's FileStreamFailed, 39). */
-export const isFull = (error: unknown): boolean =>
-  [14031, 39].includes((error as { code?: number } | null)?.code ?? -1);
-
 /** The server's answer to a duplicate key, or undefined: which index, by its key pattern. */
 export function duplicateKey(error: unknown): { keyPattern: Record<string, unknown> } | undefined {
   if (error === null || typeof error !== 'object' || (error as { code?: number }).code !== 11000) return undefined;

@@ -1,96 +1,21 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { request } from 'undici';
 import { eventually } from '../support/eventually.js';
 import { GIVEN_SERVER } from '../support/given-server.js';
-import { type LocalTelegramControl, localTelegramControl } from '../support/local-telegram.js';
-import { API_KEY } from '../support/posthorn-api.js';
+import { localTelegramControl } from '../support/local-telegram.js';
 import { freePort, type PosthornProcess, startProcess } from '../support/posthorn-process.js';
 import { serverEnv } from '../support/posthorn-server.js';
-import { type SeededRandom, seededRandom } from '../support/seeded-random.js';
+import { missingMessages, postingClient } from '../support/posting-client.js';
+import { seededRandom } from '../support/seeded-random.js';
 
 const IS_LONG = process.env.POSTHORN_TEST_LONG !== undefined;
 const KILLS = IS_LONG ? 20 : 2;
 const CLIENTS_A_SERVER = 2;
 const CONCURRENCY = 16;
-/** The local Telegram shows the newest 100 of a chat. */
-const MESSAGES_A_CHAT = 60;
-const CHATS_AT_ONCE = 6;
 const CHATS_A_CLIENT = IS_LONG ? 600 : 120;
 const MOMENT_MS = 60_000;
 const DELIVERED_MS = 120_000;
-const ANSWER_MS = 30_000;
 
 t.setTimeout(IS_LONG ? 1_800_000 : 240_000);
-
-/** What came of the requests of one client: the texts by chat that were accepted, and what else was answered. */
-interface Client {
-  readonly accepted: { readonly chat: number; readonly text: string }[];
-  /** Answers of 503, and those of them without a Retry-After. */
-  refused: number;
-  readonly wrong: string[];
-  run(): Promise<void>;
-}
-
-/** Posts pages of numbered messages to chats of its own until `isOver`, one request after the other; a refused request is asked again with its Idempotency-Key. */
-function client(name: string, url: string, chats: readonly number[], random: SeededRandom, isOver: () => boolean) {
-  const next = new Map<number, number>();
-  let from = 0;
-
-  async function post(id: string, messages: readonly object[]): Promise<void> {
-    for (;;) {
-      const { statusCode, headers, body } = await request(`${url}/api/send_messages`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json', 'idempotency-key': id },
-        body: JSON.stringify({ messages }),
-        headersTimeout: ANSWER_MS,
-      });
-      const text = await body.text();
-      if (statusCode === 202) return;
-      if (statusCode !== 503 || !(Number(headers['retry-after']) > 0)) {
-        one.wrong.push(`${id}: ${statusCode}, Retry-After ${String(headers['retry-after'])}, ${text}`);
-        if (statusCode !== 503) return;
-      }
-      one.refused += 1;
-      await sleep(100);
-    }
-  }
-
-  const one: Client = {
-    accepted: [],
-    refused: 0,
-    wrong: [],
-    async run() {
-      for (let n = 0; !isOver(); n += 1) {
-        const full = (chat: number) => (next.get(chat) ?? 1) > MESSAGES_A_CHAT;
-        if (chats.slice(from, from + CHATS_AT_ONCE).some(full)) from += CHATS_AT_ONCE;
-        const messages = Array.from({ length: random.whole(1, 10) }, (_, index) => {
-          const chat = chats[from + random.whole(0, CHATS_AT_ONCE - 1)] ?? 0;
-          const number = next.get(chat) ?? 1;
-          next.set(chat, number + 1);
-          return { chatId: chat, text: `#${number} ${name}-${n} ${index}` };
-        });
-        await post(`${name}-${n}`, messages);
-        for (const { chatId, text } of messages) one.accepted.push({ chat: chatId, text });
-        await sleep(random.whole(20, 80));
-      }
-    },
-  };
-  return one;
-}
-
-/** How many of the accepted messages have not arrived in their chats. */
-async function missing(telegram: LocalTelegramControl, botId: number, clients: readonly Client[]): Promise<number> {
-  const wanted = new Map<number, string[]>();
-  for (const { chat, text } of clients.flatMap(({ accepted }) => accepted))
-    wanted.set(chat, [...(wanted.get(chat) ?? []), text]);
-  let missed = 0;
-  for (const [chat, texts] of wanted) {
-    const there = new Set((await telegram.messages(botId, chat)).map(({ text }) => text));
-    missed += texts.filter((text) => !there.has(text)).length;
-  }
-  return missed;
-}
 
 const skip = GIVEN_SERVER !== undefined && 'the store of this run has no host of ours to kill';
 
@@ -119,7 +44,7 @@ t.test('two processes share the store of a third, which is killed and started ag
   const clients = urls.flatMap((url, server) =>
     Array.from({ length: CLIENTS_A_SERVER }, (_, i) => {
       const at = (server * CLIENTS_A_SERVER + i) * CHATS_A_CLIENT;
-      return client(
+      return postingClient(
         `${'abcdefgh'[at / CHATS_A_CLIENT]}`,
         url,
         chats.slice(at, at + CHATS_A_CLIENT),
@@ -157,9 +82,13 @@ t.test('two processes share the store of a third, which is killed and started ag
     [],
     'each request was answered with 202, or with 503 and Retry-After',
   );
+  t.equal(
+    clients.reduce((sum, one) => sum + one.unanswered, 0),
+    0,
+  );
   const accepted = clients.reduce((sum, one) => sum + one.accepted.length, 0);
   await eventually('everything accepted arrives', DELIVERED_MS, async () => {
-    const missed = await missing(telegram, botId, clients);
+    const missed = await missingMessages(telegram, botId, clients);
     if (missed > 0) throw new Error(`${missed} of ${accepted} have not`);
     return true;
   });

@@ -9,9 +9,9 @@ import { checkStore } from '../../../src/local/mongo/storage/check.js';
 import { openSnapshot } from '../../../src/local/mongo/storage/engine.js';
 import { openStore } from '../../../src/local/mongo/store.js';
 import { eventually } from '../../support/eventually.js';
-import { startProcess } from '../../support/posthorn-process.js';
 import { seededRandom } from '../../support/seeded-random.js';
 import { mountSmallDisk } from '../../support/small-disk.js';
+import { storeWalk } from '../../support/store-walk.js';
 import { compileHost, startHost } from './kills/host.js';
 import { WRITES } from './kills/write.js';
 import { connectWriters, type Writers } from './kills/writer.js';
@@ -26,14 +26,6 @@ async function agrees(t: Test, dataDir: string): Promise<void> {
   const snapshot = openSnapshot(join(dataDir, 'store'));
   t.strictSame(checkStore(snapshot).problems, [], 'documents and indexes agree');
   await snapshot.close();
-}
-
-/** What the real `posthorn doctor --store` says of all that is in a store that no process hosts. */
-async function doctorWalks(t: Test, dataDir: string): Promise<{ status: string; detail: string } | undefined> {
-  const doctor = startProcess(t, { args: ['doctor', '--store', '--json'], cwd: dataDir, env: { DATA_DIR: dataDir } });
-  await doctor.ended();
-  const { checks } = JSON.parse(doctor.stdout()) as { checks: { check: string; status: string; detail: string }[] };
-  return checks.find(({ check }) => check === 'store, all of it');
 }
 
 /** Resolves when a figure of the writers has grown by so much. Rejects as soon as one of them found something wrong. */
@@ -82,7 +74,7 @@ t.test('kill -9 of the host under 8 writing clients loses nothing that was ackno
   t.strictSame([...figures.byName.keys()].sort(), WRITES, 'every kind of write was acknowledged');
   await writers.close();
   await host.kill();
-  t.match(await doctorWalks(t, dataDir), { status: 'ok' });
+  t.match(await storeWalk(t, dataDir), { status: 'ok' });
 });
 
 t.test('kill -9 of the host on a full disk loses nothing that was acknowledged', async (t) => {
@@ -132,7 +124,7 @@ t.test('kill -9 of the host on a full disk loses nothing that was acknowledged',
   );
   await writers.close();
   await host.kill();
-  t.match(await doctorWalks(t, disk.path), { status: 'ok' });
+  t.match(await storeWalk(t, disk.path), { status: 'ok' });
 });
 
 async function startedError(promise: Promise<EmbeddedStore>): Promise<StoreStartError> {

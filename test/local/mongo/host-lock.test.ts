@@ -15,6 +15,8 @@ t.test('a killed host is followed at its port on a full disk, which then serves 
   t.teardown(() => client.close());
   const things = client.db().collection('things');
   await things.insertMany([{ n: 1 }, { n: 2 }]);
+  await things.createIndex({ n: 1 }, { unique: true });
+  await client.db().createCollection('capped', { capped: true, size: 4096 });
   await writeStandIns(mount, { pid: 1, mongoPort: first.port });
   await first.stop();
   // As a killed one leaves it: the lock names a process that is gone.
@@ -33,6 +35,11 @@ t.test('a killed host is followed at its port on a full disk, which then serves 
   t.equal(second.port, first.port, 'the kept port is neither lost nor changed');
   t.equal(await things.countDocuments(), 2, 'clients that stayed read');
   await t.rejects(things.insertOne({ n: 3 }), { code: 14031 });
+  t.equal(await things.createIndex({ n: 1 }, { unique: true }), 'n_1', 'an index that is there needs no room');
+  await client.db().createCollection('capped', { capped: true, size: 4096 });
+  await t.rejects(things.createIndex({ other: 1 }), { code: 14031 });
+  await t.rejects(client.db().createCollection('other'), { code: 14031 });
+  await t.rejects(client.db().createCollection('capped', { capped: true, size: 8192 }), { code: 48 });
   await writeStandIns(mount, { pid: 2, mongoPort: second.port });
   t.match(await readStandIns(mount), { mongoPort: first.port }, 'what was said of the stand-ins still holds');
   await t.rejects(writeStandIns(mount, { pid: 2, mongoPort: 4 }), { code: 'PH_DATA_DIR', message: /ENOSPC/ });

@@ -70,7 +70,7 @@ export const create: Handler = async (store, command) => {
     }
     store.catalog.create(command.database, name, capped);
     return true;
-  }, true);
+  }, store.catalog.find(namespace) === undefined); // what is there needs no room, but is to be on the disk
   return mixedReply({});
 };
 

@@ -2,6 +2,7 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { BodyBudget } from '../../../src/local/telegram/http/body-budget.js';
 import { HttpReader, type HttpRequest } from '../../../src/local/telegram/http/reader.js';
 import { changeFaults, isBlockedByFault, NO_FAULTS } from '../../../src/local/telegram/limits/faults.js';
 import {
@@ -33,8 +34,10 @@ function readAll(bytes: Buffer, cuts: readonly number[] = [], bodyMaxBytes = 100
         read.continues += 1;
       },
       onFault: (status) => read.faults.push(status),
+      onGranted: () => undefined,
     },
     bodyMaxBytes,
+    new BodyBudget(bodyMaxBytes),
   );
   let at = 0;
   for (const cut of [...cuts].sort((a, b) => a - b)) {

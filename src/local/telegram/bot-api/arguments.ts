@@ -1,9 +1,20 @@
-import { parse as parseForm } from 'node:querystring';
+import { parse as parseQuery } from 'node:querystring';
+import { readForm, type UploadedFile } from '../http/multipart.js';
 import type { HttpRequest } from '../http/reader.js';
-import { type BotRefusal, badRequest } from './refusal.js';
+import { BotRefusal, badRequest } from './refusal.js';
 
-/** The arguments of one Bot API call by name, from the query and the body (which wins); values as sent. */
-export type BotArguments = Readonly<Record<string, unknown>>;
+/** Most bytes of arguments in a body, files not counted. */
+const ARGUMENTS_MAX_BYTES = 1024 * 1024;
+/** Most bytes of one file that a bot may upload. */
+const FILE_MAX_BYTES = 50 * 1024 * 1024;
+
+/** Where the files of a call are among its arguments. */
+const FILES: unique symbol = Symbol('files');
+
+/** The arguments of one Bot API call by name, from the query and the body (which wins), values as sent; and the files that came with them. */
+export type BotArguments = Readonly<Record<string, unknown>> & {
+  readonly [FILES]?: ReadonlyMap<string, UploadedFile>;
+};
 
 /** A JSON argument that is there but can't be read. */
 export const UNREADABLE_JSON: unique symbol = Symbol('unreadable JSON');
@@ -14,17 +25,25 @@ export const UNREADABLE_JSON: unique symbol = Symbol('unreadable JSON');
  */
 export function readArguments(request: HttpRequest): BotArguments | BotRefusal {
   const { body, contentType } = request;
-  if (body.length === 0 || request.method === 'GET') return readForm(request.query);
+  if (body.length === 0 || request.method === 'GET') return readPairs(request.query);
+  const values = readBody(body, contentType);
+  return request.query === '' || values instanceof BotRefusal ? values : { ...readPairs(request.query), ...values };
+}
+
+function readBody(body: Buffer, contentType: string): BotArguments | BotRefusal {
   const kind = contentType.toLowerCase();
-  let values: Record<string, unknown> | undefined;
-  if (kind.startsWith('application/json')) values = readObject(body);
-  else if (kind.startsWith('application/x-www-form-urlencoded')) values = readForm(body.toString('utf8'));
-  else if (kind.startsWith('multipart/form-data')) values = readMultipart(body, contentType);
-  else values = {};
-  if (values === undefined) {
-    return badRequest(kind.startsWith('multipart') ? "can't parse multipart body" : "can't parse JSON object");
-  }
-  return request.query === '' ? values : { ...readForm(request.query), ...values };
+  if (kind.startsWith('multipart/form-data')) return readMultipart(body, contentType);
+  const isJson = kind.startsWith('application/json');
+  if (!isJson && !kind.startsWith('application/x-www-form-urlencoded')) return {};
+  if (body.length > ARGUMENTS_MAX_BYTES) return tooLarge('too much parameters');
+  const text = body.toString('utf8');
+  if (!isJson) return readPairs(text);
+  const value = parseJson(text);
+  return isObject(value) ? value : badRequest("can't parse JSON object");
+}
+
+function tooLarge(what?: string): BotRefusal {
+  return new BotRefusal(413, `Request Entity Too Large${what === undefined ? '' : `: ${what}`}`);
 }
 
 /** A text argument; numbers and the rest as their JSON text, nothing as ''. Never throws. */
@@ -85,43 +104,24 @@ function depthOf(text: string): number {
   return deepest;
 }
 
-function readObject(body: Buffer): Record<string, unknown> | undefined {
-  const value = parseJson(body.toString('utf8'));
-  return isObject(value) ? value : undefined;
-}
-
 /** Whether a value is a JSON object. Never throws. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function readForm(text: string): Record<string, unknown> {
+function readPairs(text: string): Record<string, unknown> {
   if (text === '') return {};
   const values: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(parseForm(text)))
+  for (const [name, value] of Object.entries(parseQuery(text)))
     values[name] = Array.isArray(value) ? value.at(-1) : value;
   return values;
 }
 
-function readMultipart(body: Buffer, contentType: string): Record<string, unknown> | undefined {
-  const match = /boundary=(?:"([^"]{1,200})"|([^\s;]{1,200}))/i.exec(contentType);
-  const boundary = match?.[1] ?? match?.[2];
-  if (boundary === undefined) return undefined;
-  const separator = Buffer.from(`--${boundary}`, 'latin1');
-  const values: Record<string, unknown> = {};
-  let at = body.indexOf(separator);
-  while (at >= 0) {
-    const from = at + separator.length;
-    if (body[from] === 45 && body[from + 1] === 45) return values;
-    const headEnd = body.indexOf('\r\n\r\n', from);
-    const next = body.indexOf(separator, from);
-    if (headEnd < 0 || next < 0 || headEnd > next) return undefined;
-    const head = body.toString('utf8', from, headEnd);
-    const name = /content-disposition:[^\r\n]*;\s*name="([^"\r\n]*)"/i.exec(head)?.[1];
-    // A file part is no text argument; nothing built so far takes files.
-    if (name !== undefined && !/;\s*filename\*?=/i.test(head))
-      values[name] = body.toString('utf8', headEnd + 4, next - 2);
-    at = next;
-  }
-  return undefined;
+const FAULTS = { 400: 'Bad Request', 413: 'Request Entity Too Large', 431: 'Request Header Fields Too Large' } as const;
+
+function readMultipart(body: Buffer, contentType: string): BotArguments | BotRefusal {
+  const form = readForm(body, contentType, ARGUMENTS_MAX_BYTES);
+  if ('status' in form) return new BotRefusal(form.status, `${FAULTS[form.status]}: ${form.what}`);
+  for (const { bytes } of form.files.values()) if (bytes.length > FILE_MAX_BYTES) return tooLarge();
+  return { ...Object.fromEntries(form.fields), [FILES]: form.files };
 }

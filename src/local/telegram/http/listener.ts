@@ -1,9 +1,17 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { AnswerStream } from './answer-stream.js';
+import { BodyBudget } from './body-budget.js';
+import type { FileAnswer } from './file-answer.js';
 import { HttpReader, type HttpRequest } from './reader.js';
 
-/** Largest request body taken, in bytes: a list of a million blocked people fits. */
-const BODY_MAX_BYTES = 16 * 1024 * 1024;
+/** Largest request body taken, in bytes: the largest file that a bot may upload, and what comes with it. */
+const BODY_MAX_BYTES = 51 * 1024 * 1024;
+/** What the bodies of all requests that are under way may hold together; further ones wait on their connections. */
+const BODIES_MAX_BYTES = 256 * 1024 * 1024;
+/** A connection whose body holds some of that and does not come on for so long is ended. */
+const BODY_STALL_MS = 60_000;
+/** How long a client that still sends a refused request may take to read why. */
+const LINGER_MS = 5000;
 const PIPELINE_MAX = 256;
 const PIPELINE_RESUME = 64;
 
@@ -22,11 +30,13 @@ const REASONS: Readonly<Record<number, string>> = {
   501: 'Not Implemented',
 };
 
-/** One request and the place of its answer: exactly one of `answer`, `cut` and `stream` counts, the first; on a closed connection both do nothing. Never throws. */
+/** One request and the place of its answer: exactly one of `answer`, `answerFile`, `cut` and `stream` counts, the first; on a closed connection all do nothing. Never throws. */
 export interface Exchange {
   readonly request: HttpRequest;
   /** Queues the answer; it leaves after the turn's `beforeAnswers`, in the order of the requests. `headers` are whole lines, each ending in CRLF. */
   answer(status: number, body: string, contentType?: string, headers?: string): void;
+  /** The same with the bytes of a file, status 200; the file is closed in any case. */
+  answerFile(file: FileAnswer, contentType: string, headers?: string): void;
   /** Ends the connection in place of an answer; what was answered before still leaves. */
   cut(): void;
   /** Begins an answer without an end, with status 200, behind the answers before it; from within `onExchange` only. Nothing more is read from the connection. Undefined when another answer was given. */
@@ -62,15 +72,22 @@ interface Place extends Exchange {
   ended: 'open' | 'answered' | 'cut' | 'streaming';
   /** What follows the head of an answer without end. */
   follows: AnswerStream | undefined;
+  /** What follows the head of an answer with a file. */
+  file: FileAnswer | undefined;
+  /** Whether the client may still be sending a request that was refused. */
+  lingers: boolean;
 }
 
 interface Connection {
   readonly socket: Socket;
+  readonly reader: HttpReader;
   readonly places: Place[];
   botApiAt: number;
   paused: boolean;
-  /** Whether an answer without end was begun: what comes after it is not read. */
-  streaming: boolean;
+  /** Whether a body that holds memory is watched for coming on. */
+  watched: boolean;
+  /** Whether a file is being sent: what comes after it has to wait. */
+  sending: boolean;
 }
 
 /**
@@ -79,6 +96,7 @@ interface Connection {
  */
 export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpListener> {
   const connections = new Set<Connection>();
+  const budget = new BodyBudget(BODIES_MAX_BYTES);
   const ready = new Set<Connection>();
   let scheduled = false;
   let closed = false;
@@ -99,12 +117,40 @@ export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpLi
   };
 
   const server: Server = createServer({ noDelay: true }, (socket) => {
+    const read = (bytes: Buffer): void => {
+      reader.feed(bytes);
+      if (reader.waits) socket.pause();
+      if (reader.holds === connection.watched) return;
+      connection.watched = reader.holds;
+      socket.setTimeout(connection.watched ? BODY_STALL_MS : 0);
+    };
+    const reader = new HttpReader(
+      {
+        onRequest: (request) => owner.onExchange(open(request)),
+        onContinue: () => socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1'),
+        onFault: (status) => {
+          const place = open({ ...UNREADABLE });
+          place.lingers = true;
+          place.answer(status, owner.faultBody(status, REASONS[status] ?? 'Bad Request'));
+        },
+        // Not from within: bytes are given back while answers leave, and what is read then must not be among them.
+        onGranted: () =>
+          setImmediate(() => {
+            if (!connection.paused) socket.resume();
+            read(NO_BYTES);
+          }),
+      },
+      BODY_MAX_BYTES,
+      budget,
+    );
     const connection: Connection = {
       socket,
+      reader,
       places: [],
       botApiAt: Number.NEGATIVE_INFINITY,
       paused: false,
-      streaming: false,
+      watched: false,
+      sending: false,
     };
     connections.add(connection);
     const open = (request: HttpRequest): Place => {
@@ -119,32 +165,73 @@ export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpLi
       }
       return place;
     };
-    const reader = new HttpReader(
-      {
-        onRequest: (request) => {
-          if (!connection.streaming) owner.onExchange(open(request));
-        },
-        onContinue: () => socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1'),
-        onFault: (status) => {
-          if (connection.streaming) return;
-          open({ ...UNREADABLE }).answer(status, owner.faultBody(status, REASONS[status] ?? 'Bad Request'));
-        },
-      },
-      BODY_MAX_BYTES,
-    );
-    socket.on('data', (bytes) => {
-      if (!connection.streaming) reader.feed(bytes);
-    });
+    socket.on('data', read);
+    socket.on('timeout', () => socket.destroy());
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       connections.delete(connection);
       ready.delete(connection);
+      reader.end();
       for (const place of connection.places.splice(0)) {
         place.ended = 'cut';
         place.onClosed?.();
+        leave(place);
       }
     });
   });
+
+  /** Gives back what a place held, once its answer has left or cannot leave any more. */
+  const leave = ({ request, file }: Place): void => {
+    file?.drop();
+    if (request.held > 0) budget.give(request.held);
+  };
+  const sendReady = (connection: Connection): void => {
+    const { places, socket } = connection;
+    if (connection.sending) return;
+    const due = places.splice(0, countDue(places));
+    const last = due.at(-1);
+    if (last === undefined) return;
+    const { file } = last;
+    last.file = undefined;
+    for (const place of due) leave(place);
+    let bytes = '';
+    let ascii = true;
+    for (const place of due) {
+      bytes += place.bytes;
+      ascii &&= place.ascii;
+    }
+    const encoding = ascii ? 'latin1' : 'utf8';
+    if (file !== undefined) {
+      socket.write(bytes, encoding);
+      connection.sending = true;
+      file.send(socket, () => {
+        connection.sending = false;
+        if (!last.request.keepAlive) socket.end(() => socket.destroySoon());
+        else {
+          goOnReading(connection);
+          // Not at once: what was answered in this turn is not durable yet.
+          ready.add(connection);
+          schedule();
+        }
+      });
+    } else if (last.follows !== undefined) {
+      socket.write(bytes, encoding);
+      last.follows.begin();
+    } else if (last.ended === 'cut') {
+      if (bytes === '') socket.destroy();
+      else socket.write(bytes, encoding, () => socket.destroy());
+    } else if (last.request.keepAlive) {
+      socket.write(bytes, encoding);
+      goOnReading(connection);
+    } else if (last.lingers) {
+      // Ended at once, the connection would be reset under a client that still sends, and the answer be lost.
+      socket.end(bytes, encoding);
+      const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+      socket.once('close', () => clearTimeout(timer));
+    } else {
+      socket.end(bytes, encoding, () => socket.destroySoon());
+    }
+  };
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -183,7 +270,9 @@ const UNREADABLE: HttpRequest = {
   contentType: '',
   keepAlive: false,
   body: Buffer.alloc(0),
+  held: 0,
 };
+const NO_BYTES = Buffer.alloc(0);
 
 function createPlace(connection: Connection, request: HttpRequest, onReady: () => void): Place {
   return {
@@ -194,6 +283,8 @@ function createPlace(connection: Connection, request: HttpRequest, onReady: () =
     ascii: true,
     ended: 'open',
     follows: undefined,
+    file: undefined,
+    lingers: false,
     answer(status, body, contentType = 'application/json', headers = '') {
       if (this.ended !== 'open') return;
       this.ended = 'answered';
@@ -202,6 +293,18 @@ function createPlace(connection: Connection, request: HttpRequest, onReady: () =
       this.bytes =
         `HTTP/1.1 ${status} ${REASONS[status] ?? 'Unknown'}\r\nContent-Type: ${contentType}\r\nContent-Length: ${length}\r\n` +
         `Connection: ${request.keepAlive ? 'keep-alive' : 'close'}\r\n${headers}\r\n${request.method === 'HEAD' ? '' : body}`;
+      onReady();
+    },
+    answerFile(file, contentType, headers = '') {
+      if (this.ended !== 'open') {
+        file.drop();
+        return;
+      }
+      this.ended = 'answered';
+      this.file = file;
+      this.bytes =
+        `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\nContent-Length: ${file.size}\r\n` +
+        `Connection: ${request.keepAlive ? 'keep-alive' : 'close'}\r\n${headers}\r\n`;
       onReady();
     },
     cut() {
@@ -214,51 +317,27 @@ function createPlace(connection: Connection, request: HttpRequest, onReady: () =
       this.ended = 'streaming';
       this.bytes = `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\nConnection: close\r\n${headers}\r\n`;
       this.follows = new AnswerStream(connection.socket);
-      connection.streaming = true;
+      // Nothing more is taken from this connection.
+      connection.reader.end();
       onReady();
       return this.follows;
     },
   };
 }
 
-function sendReady(connection: Connection): void {
-  const { places, socket } = connection;
-  let bytes = '';
-  let ascii = true;
-  let sent = 0;
-  let end = false;
-  let follows: AnswerStream | undefined;
+/** How many of the first answers may leave now: up to the first that is still open, and with the first that more than text follows or that ends the connection. */
+function countDue(places: readonly Place[]): number {
+  let count = 0;
   for (const place of places) {
     if (place.ended === 'open') break;
-    sent += 1;
-    if (place.ended === 'cut') {
-      end = true;
-      break;
-    }
-    bytes += place.bytes;
-    ascii &&= place.ascii;
-    follows = place.follows;
-    if (follows !== undefined) break;
-    if (!place.request.keepAlive) {
-      end = true;
-      break;
-    }
+    count += 1;
+    if (place.ended !== 'answered' || place.file !== undefined || !place.request.keepAlive) break;
   }
-  if (sent === 0) return;
-  const cut = places[sent - 1]?.ended === 'cut';
-  places.splice(0, sent);
-  const encoding = ascii ? 'latin1' : 'utf8';
-  if (!end) {
-    socket.write(bytes, encoding);
-    follows?.begin();
-    if (connection.paused && places.length < PIPELINE_RESUME) {
-      connection.paused = false;
-      socket.resume();
-    }
-  } else if (cut) {
-    if (bytes === '') socket.destroy();
-    else socket.write(bytes, encoding, () => socket.destroy());
-  } else {
-    socket.end(bytes, encoding, () => socket.destroySoon());
-  }
+  return count;
+}
+
+function goOnReading(connection: Connection): void {
+  if (!connection.paused || connection.places.length >= PIPELINE_RESUME) return;
+  connection.paused = false;
+  if (!connection.reader.waits) connection.socket.resume();
 }

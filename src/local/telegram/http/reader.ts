@@ -1,5 +1,9 @@
+import type { BodyBudget } from './body-budget.js';
+
 const HEAD_MAX_BYTES = 16 * 1024;
 const CHUNK_LINE_MAX_BYTES = 1024;
+/** A body of so many bytes is no more than a connection's other buffers: it takes nothing of the budget. */
+const BODY_FREE_BYTES = 64 * 1024;
 const HEAD_END = Buffer.from('\r\n\r\n');
 const LINE_END = Buffer.from('\r\n');
 const NO_BYTES = Buffer.alloc(0);
@@ -15,6 +19,8 @@ export interface HttpRequest {
   readonly contentType: string;
   readonly keepAlive: boolean;
   readonly body: Buffer;
+  /** Bytes of the budget that the body holds; who gets the request gives them back. */
+  readonly held: number;
 }
 
 /** What a reader tells its connection. After `onFault`, or a request without keep-alive, it reads nothing more. */
@@ -22,6 +28,8 @@ export interface HttpReaderEvents {
   onRequest(request: HttpRequest): void;
   onContinue(): void;
   onFault(status: 400 | 413 | 431 | 501): void;
+  /** What the reader waited for is there: it goes on by `feed` without bytes. */
+  onGranted(): void;
 }
 
 interface Head {
@@ -37,36 +45,72 @@ interface Head {
   expects: boolean;
 }
 
+/** What is read next within a chunked body. */
+type ChunkPart = 'size' | 'bytes' | 'end';
+
 /**
  * Takes requests out of the bytes of one connection, however they are cut or joined (keep-alive, pipelining, Content-Length, chunked).
- * RFC 9112, less what no Bot API client sends: folded headers and bodies of both kinds at once are faults. Never throws.
+ * RFC 9112, less what no Bot API client sends: folded headers and bodies of both kinds at once are faults. A body that has to be put together
+ * of several pieces takes its length of the budget, a chunked one the most that it may have; while there is too little, the reader `waits`. Never throws.
  */
 export class HttpReader {
   readonly #events: HttpReaderEvents;
   readonly #bodyMaxBytes: number;
+  readonly #budget: BodyBudget;
   #rest: Buffer = NO_BYTES;
   #head: Head | undefined;
-  #parts: Buffer[] = [];
+  /** The body as far as it is there: the first `#have` bytes. */
+  #body: Buffer = NO_BYTES;
   #have = 0;
+  #part: ChunkPart = 'size';
+  #chunkLeft = 0;
+  #held = 0;
+  #wish = 0;
   #dead: boolean;
+  readonly #granted = (): void => {
+    this.#held = this.#wish;
+    this.#wish = 0;
+    this.#events.onGranted();
+  };
 
-  constructor(events: HttpReaderEvents, bodyMaxBytes: number) {
+  constructor(events: HttpReaderEvents, bodyMaxBytes: number, budget: BodyBudget) {
     this.#events = events;
     this.#bodyMaxBytes = bodyMaxBytes;
+    this.#budget = budget;
     this.#dead = false;
+  }
+
+  /** Whether nothing goes on until the budget has bytes for the body; the connection should not be read meanwhile. */
+  get waits(): boolean {
+    return this.#wish > 0;
+  }
+
+  /** Whether a body that holds bytes of the budget is still to come. */
+  get holds(): boolean {
+    return this.#held > 0;
   }
 
   /** Takes the next bytes; calls the events from within. */
   feed(bytes: Buffer): void {
     if (this.#dead) return;
     this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
-    while (!this.#dead && this.#step());
+    while (!this.#dead && this.#wish === 0 && this.#step());
+  }
+
+  /** Ends the reading and gives back what an unfinished body holds. */
+  end(): void {
+    this.#dead = true;
+    this.#rest = NO_BYTES;
+    this.#body = NO_BYTES;
+    this.#budget.forget(this.#granted);
+    this.#wish = 0;
+    const held = this.#held;
+    this.#held = 0;
+    if (held > 0) this.#budget.give(held);
   }
 
   #fault(status: 400 | 413 | 431 | 501): false {
-    this.#dead = true;
-    this.#rest = NO_BYTES;
-    this.#parts = [];
+    this.end();
     this.#events.onFault(status);
     return false;
   }
@@ -77,11 +121,15 @@ export class HttpReader {
   }
 
   #finish(head: Head, body: Buffer): true {
+    const held = this.#held;
     this.#head = undefined;
-    this.#parts = [];
+    this.#body = NO_BYTES;
     this.#have = 0;
+    this.#held = 0;
     // What follows on a connection that is to be closed is not read.
     if (!head.keepAlive) this.#dead = true;
+    // A chunked body took more than it turned out to need.
+    const surplus = Math.max(0, held - body.buffer.byteLength);
     this.#events.onRequest({
       method: head.method,
       path: head.path,
@@ -91,7 +139,9 @@ export class HttpReader {
       contentType: head.contentType,
       keepAlive: head.keepAlive,
       body,
+      held: held - surplus,
     });
+    if (surplus > 0) this.#budget.give(surplus);
     return true;
   }
 
@@ -110,43 +160,53 @@ export class HttpReader {
     if (head.length > this.#bodyMaxBytes) return this.#fault(413);
     this.#rest = rest.length === end + 4 ? NO_BYTES : rest.subarray(end + 4);
     if (!head.chunked && head.length === 0) return this.#finish(head, NO_BYTES);
-    if (head.expects && this.#rest.length === 0) this.#events.onContinue();
     this.#head = head;
+    this.#part = 'size';
+    if (head.expects && this.#rest.length === 0) this.#events.onContinue();
     return true;
   }
 
   #readLength(head: Head): boolean {
     const rest = this.#rest;
     const missing = head.length - this.#have;
-    if (rest.length < missing) {
-      // Parts are kept apart until the last one: joining at each arrival would copy a large body many times.
-      if (rest.length > 0) {
-        this.#parts.push(rest);
-        this.#have += rest.length;
-        this.#rest = NO_BYTES;
-      }
-      return false;
+    if (this.#have === 0 && rest.length >= missing) {
+      this.#rest = rest.length === missing ? NO_BYTES : rest.subarray(missing);
+      return this.#finish(head, rest.length === missing ? rest : rest.subarray(0, missing));
     }
-    const last = rest.length === missing ? rest : rest.subarray(0, missing);
-    this.#rest = rest.length === missing ? NO_BYTES : rest.subarray(missing);
-    return this.#finish(head, this.#parts.length === 0 ? last : Buffer.concat([...this.#parts, last]));
+    if (rest.length === 0 || !this.#hold(head.length, head.length)) return false;
+    if (this.#body.length === 0) this.#body = Buffer.allocUnsafeSlow(head.length);
+    this.#copy(Math.min(missing, rest.length));
+    return this.#have === head.length && this.#finish(head, this.#body);
   }
 
   #readChunk(head: Head): boolean {
     const rest = this.#rest;
+    if (this.#part === 'bytes') {
+      if (rest.length === 0) return false;
+      this.#chunkLeft -= this.#copy(Math.min(this.#chunkLeft, rest.length));
+      if (this.#chunkLeft === 0) this.#part = 'end';
+      return true;
+    }
+    if (this.#part === 'end') {
+      if (rest.length < 2) return false;
+      if (rest[0] !== 13 || rest[1] !== 10) return this.#fault(400);
+      this.#rest = rest.subarray(2);
+      this.#part = 'size';
+      return true;
+    }
     const lineEnd = rest.indexOf(LINE_END);
     if (lineEnd < 0) return rest.length > CHUNK_LINE_MAX_BYTES ? this.#fault(400) : false;
     const size = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?$/.exec(rest.toString('latin1', 0, lineEnd))?.[1];
     if (size === undefined) return this.#fault(400);
     const bytes = Number.parseInt(size, 16);
-    const from = lineEnd + 2;
-    if (bytes === 0) return this.#readTrailers(head, from);
-    if (this.#have + bytes > this.#bodyMaxBytes) return this.#fault(413);
-    if (rest.length < from + bytes + 2) return false;
-    if (rest[from + bytes] !== 13 || rest[from + bytes + 1] !== 10) return this.#fault(400);
-    this.#parts.push(rest.subarray(from, from + bytes));
-    this.#have += bytes;
-    this.#rest = rest.subarray(from + bytes + 2);
+    if (bytes === 0) return this.#readTrailers(head, lineEnd + 2);
+    const need = this.#have + bytes;
+    if (need > this.#bodyMaxBytes) return this.#fault(413);
+    if (!this.#hold(need, this.#bodyMaxBytes)) return false;
+    this.#grow(need);
+    this.#rest = rest.subarray(lineEnd + 2);
+    this.#part = 'bytes';
+    this.#chunkLeft = bytes;
     return true;
   }
 
@@ -160,7 +220,32 @@ export class HttpReader {
       at = end + 2;
     }
     this.#rest = rest.subarray(at + 2);
-    return this.#finish(head, Buffer.concat(this.#parts));
+    return this.#finish(head, this.#body.subarray(0, this.#have));
+  }
+
+  /** Sees to it that a body of so many bytes may be kept, taking `whole` of the budget; false while it has to wait for that. */
+  #hold(bytes: number, whole: number): boolean {
+    if (bytes <= BODY_FREE_BYTES || this.#held > 0) return true;
+    this.#wish = whole;
+    if (!this.#budget.take(whole, this.#granted)) return false;
+    this.#held = whole;
+    this.#wish = 0;
+    return true;
+  }
+
+  #copy(bytes: number): number {
+    this.#rest.copy(this.#body, this.#have, 0, bytes);
+    this.#have += bytes;
+    this.#rest = this.#rest.length === bytes ? NO_BYTES : this.#rest.subarray(bytes);
+    return bytes;
+  }
+
+  /** Makes room for a chunked body of so many bytes, twice the room at least, so that each byte is copied a few times at most. */
+  #grow(bytes: number): void {
+    if (bytes <= this.#body.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.min(this.#bodyMaxBytes, Math.max(bytes, this.#body.length * 2)));
+    this.#body.copy(grown, 0, 0, this.#have);
+    this.#body = grown;
   }
 }
 

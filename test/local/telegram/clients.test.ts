@@ -46,6 +46,12 @@ interface Row {
   readonly says?: (scene: Scene) => readonly string[];
 }
 
+/** The help as both parse modes give it. */
+const HELP: Sight = {
+  text: 'Help: read & write /start now',
+  entities: 'bold@0+4 text_link@6+4 https://example.org/ code@19+6 spoiler@26+3',
+};
+
 const ROWS: readonly Row[] = [
   {
     when: 'a person starts the bot',
@@ -56,6 +62,11 @@ const ROWS: readonly Row[] = [
     when: 'a person writes',
     act: ({ write }) => write('Ĝis la revido 👋🏽, "friend" & <all>'),
     sees: [{ text: 'Ĝis la revido 👋🏽, "friend" & <all>' }],
+  },
+  {
+    when: 'a person asks for help, which comes in HTML and in MarkdownV2',
+    act: ({ write }) => write('/help'),
+    sees: [HELP, HELP],
   },
   {
     when: 'the bot writes too fast to one chat, is told to wait and obeys',
@@ -88,7 +99,9 @@ function sightOf({ text, entities, caption, photo, document, replyMarkup }: Seen
   return {
     ...(text !== undefined && { text }),
     ...(entities !== undefined && {
-      entities: entities.map(({ type, offset, length, url }) => `${type}@${offset}+${length}${url ?? ''}`).join(' '),
+      entities: entities
+        .map(({ type, offset, length, url }) => `${type}@${offset}+${length}${url === undefined ? '' : ` ${url}`}`)
+        .join(' '),
     }),
     ...(caption !== undefined && { caption }),
     ...(replyMarkup?.inline_keyboard !== undefined && {

@@ -193,6 +193,9 @@ const multipart: Make = (random, { token, person }) => {
   return post(`/bot${token}/sendMessage`, type, latin1(body));
 };
 
+const WRONG_HTML = ['<b>a', 'a</b>', '<b>a</i>', '<x>a</x>', '<a href="x>a</a>', '<', '<b', '</>', '<b><i>a</b></i>'];
+const WRONG_MARKDOWN = ['*a', '_a', '||a', 'a.', '[a](', '`a', '```a', '*a_b*', '\\_a_', '!', '(a)'];
+
 /** Calls whose arguments are not what they should be; each would be well but for one of them. */
 function wrongCall(random: SeededRandom, { person }: Target): [string, Record<string, unknown>] {
   const huge = one(random, [
@@ -213,14 +216,13 @@ function wrongCall(random: SeededRandom, { person }: Target): [string, Record<st
     { inline_keyboard: [[{ text: 'a', callback_data: '' }]] },
     nested,
   ]);
+  // What is no array is as good as no entities, as Telegram has it.
   const wrongEntities = one(random, [
-    {},
     [1],
     [{}],
     [{ type: 'bold' }],
     [{ type: 'bold', offset: 'x', length: {} }],
     [[[]]],
-    nested,
   ]);
   const wrongCommands = one(random, [
     {},
@@ -259,13 +261,15 @@ function wrongCall(random: SeededRandom, { person }: Target): [string, Record<st
       'sendMessage',
       {
         chat_id: person,
-        text: one(random, ['', ' ', '\n\t', 'x'.repeat(random.whole(4097, 9000))]),
+        text: one(random, ['', ' ', '\n\t', '\u0000', '\u0000\u0001', 'x'.repeat(random.whole(4097, 9000))]),
       },
     ],
     ['sendMessage', { chat_id: person }],
     ['sendMessage', { chat_id: person, text, reply_markup: wrongMarkup }],
     ['sendMessage', { chat_id: person, text, entities: wrongEntities }],
     ['sendMessage', { chat_id: person, text, parse_mode: one(random, ['BBCode', '\u0000', 'x'.repeat(9999)]) }],
+    ['sendMessage', { chat_id: person, text: one(random, WRONG_HTML), parse_mode: 'HTML' }],
+    ['sendMessage', { chat_id: person, text: one(random, WRONG_MARKDOWN), parse_mode: 'MarkdownV2' }],
     ['sendMessage', { chat_id: person, text, reply_parameters: one(random, [nested, { message_id: 2 ** 30 }]) }],
     ['setMyCommands', { commands: wrongCommands }],
     ['setMyCommands', { commands: [], scope: one(random, [nested, { type: 'x' }, {}]) }],

@@ -149,17 +149,17 @@ t.test(`${REQUESTS} malformed requests: an error of the Bot API each, and nobody
     ),
   );
 
-  let over = false;
+  const rest = requests.entries();
+  const run = { over: false };
   const steady = (async () => {
     let calls = 0;
-    for (; !over; calls += 1) await sendSteadily(telegram.url, target, `steady ${calls}`);
+    for (; !run.over; calls += 1) await sendSteadily(telegram.url, target, `steady ${calls}`);
     return calls;
   })();
   // Should it fail, it is told below, after the requests.
   steady.catch(() => undefined);
 
   const outcomes = new Map<string, number>();
-  const rest = requests.entries();
   const work = async (): Promise<void> => {
     for (const [number, { request, pieces }] of rest) {
       const received = await exchange(telegram.port, pieces);
@@ -171,7 +171,7 @@ t.test(`${REQUESTS} malformed requests: an error of the Bot API each, and nobody
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  over = true;
+  run.over = true;
   t.ok((await steady) > 0, 'another connection was answered all the while');
   for (const { finish } of silent) t.equal((await finish())?.status, 200, 'a half request that was silent is finished');
   t.strictSame(log, [], 'no defect came to light');

@@ -3,7 +3,8 @@
 #   venv/            a Python virtual environment with SecantusDB, the independent server that the embedded store is compared with, and with
 #                    aiogram and python-telegram-bot, two of the foreign clients that talk to the local Telegram
 #   driver-specs/    the drivers' public specification tests, as the source package of pymongo ships them
-# Needs python3 with venv and a PyPI index; on Debian, as root, python3-venv is installed when it is missing. Ends with 1 and says so when something cannot be had.
+# and Debian's chromium, where there is no /usr/bin/chromium; the test of the chat page drives it.
+# Needs python3 with venv and a PyPI index; python3-venv and chromium are installed on Debian, as root. Ends with 1 and says so when something cannot be had.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -45,7 +46,17 @@ driver_specs() {
   touch "$into/driver-specs/$PYMONGO"
 }
 
+chromium() {
+  [ -x /usr/bin/chromium ] && return
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo 'chromium is missing: install it as /usr/bin/chromium (Debian: apt-get install chromium)' >&2
+    return 1
+  fi
+  apt-get update -q && apt-get install -q -y chromium
+}
+
 venv
 secantusdb
 telegram_clients
 driver_specs
+chromium

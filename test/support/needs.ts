@@ -9,6 +9,7 @@ const PATHS = {
   secantusdb: join(INSTALLED, 'venv/bin/secantusd-py'),
   'telegram-clients': join(INSTALLED, 'venv/telegram-clients.txt'),
   'driver-specs': join(INSTALLED, 'driver-specs/crud/unified'),
+  chromium: '/usr/bin/chromium',
 } as const;
 
 /** Something that a test needs beyond npm. */

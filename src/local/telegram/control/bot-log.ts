@@ -92,20 +92,21 @@ function showCall(
   args: Readonly<Record<string, unknown>>,
   code: number,
   body: string,
-): Pick<WireTold, 'summary' | 'json' | 'code' | 'description'> {
+): Pick<WireTold, 'chat' | 'summary' | 'json' | 'code' | 'description'> {
   const { description } = code === 200 ? {} : readAnswer(body);
+  const { chat_id: chat } = args;
   return {
     code,
+    ...((typeof chat === 'number' || typeof chat === 'string') && { chat: clip(String(chat), SUMMARY_MAX) }),
     summary: clip(callSummary(args), SUMMARY_MAX),
     json: clip(JSON.stringify(args, withoutBytes), JSON_MAX),
     ...(description !== undefined && { description }),
   };
 }
 
-function callSummary({ text, caption, chat_id: chat, commands }: Readonly<Record<string, unknown>>): string {
+function callSummary({ text, caption, commands }: Readonly<Record<string, unknown>>): string {
   for (const words of [text, caption]) if (typeof words === 'string') return words;
-  if (Array.isArray(commands)) return `${commands.length} commands`;
-  return typeof chat === 'number' || typeof chat === 'string' ? String(chat) : '';
+  return Array.isArray(commands) ? `${commands.length} commands` : '';
 }
 
 function readAnswer(body: string): { description?: string; retryAfter?: number } {

@@ -99,7 +99,7 @@ function figure(name: string, value: number, isBad = false): HTMLElement[] {
 }
 
 function toldRow(entry: WireTold, bot: string | undefined): HTMLElement {
-  const { kind, code, what, summary, description, at, json } = entry;
+  const { kind, code, what, chat, summary, description, at, json } = entry;
   const isBad = code >= 400;
   const state = kind === 'update' ? 'update' : String(code);
   return el(
@@ -115,7 +115,12 @@ function toldRow(entry: WireTold, bot: string | undefined): HTMLElement {
           'span',
           { class: 'told-line' },
           icon(kind === 'update' ? 'down' : 'up'),
-          el('span', { class: 'told-what' }, what),
+          el(
+            'span',
+            { class: 'told-what' },
+            what,
+            chat === undefined ? undefined : el('span', { class: 'told-chat' }, ` ${chat}`),
+          ),
           el('span', { class: 'pill' }, state),
           el('time', { class: 'told-when' }, exactTimeOf(at)),
         ),

@@ -30,6 +30,8 @@ export function composer(model: Model): Composer {
 
   const fit = (): void => {
     send.disabled = field.value.trim() === '';
+    // What is not shown has no height.
+    if (field.offsetParent === null) return;
     field.style.blockSize = 'auto';
     field.style.blockSize = `${field.scrollHeight}px`;
   };
@@ -91,19 +93,23 @@ export function composer(model: Model): Composer {
     }
     if (chat === undefined) return;
     const stage = stageOf(chat);
-    const hadFocus = [start, unblock].includes(document.activeElement as HTMLElement);
+    const wasHidden = form.hidden;
+    const focused = [start, unblock].find((button) => button === document.activeElement);
     start.hidden = stage !== 'start';
     unblock.hidden = stage !== 'blocked';
     form.hidden = stage !== 'write';
     commandsButton.hidden = chat.commands.length === 0;
+    if (wasHidden !== form.hidden) fit();
     keyboard.update(stage === 'write' ? chat : undefined);
     menu.update(chat.commands);
     // A button that went away leaves the focus to what came in its place.
-    if (hadFocus && (document.activeElement as HTMLElement).hidden) focus();
+    if (focused?.hidden === true) focus();
   });
 
   function focus(): void {
     const visible = [start, unblock].find((button) => !button.hidden);
+    // On a phone the focus would bring up the keyboard.
+    if (visible === undefined && matchMedia('(pointer: coarse)').matches) return;
     (visible ?? field).focus();
   }
   return { write, focus, dismiss: () => menu.close() };

@@ -31,10 +31,8 @@ const SCHEMES = new Set(['http:', 'https:', 'tg:', 'mailto:']);
 
 /** The address that a link may lead to: of pages, of Telegram and of mail, nothing that runs; without a scheme it is a page's. Undefined for any other. Never throws. */
 export function safeHref(address: string): string | undefined {
-  for (const wish of [address, `https://${address}`]) {
-    if (!URL.canParse(wish)) continue;
-    const { protocol, href } = new URL(wish);
-    return SCHEMES.has(protocol) ? href : undefined;
-  }
-  return undefined;
+  const wish = /^\s*[a-z][a-z0-9+-]*:/i.test(address) ? address : `https://${address}`;
+  if (!URL.canParse(wish)) return undefined;
+  const { protocol, href } = new URL(wish);
+  return SCHEMES.has(protocol) ? href : undefined;
 }

@@ -51,7 +51,7 @@ async function follow(): Promise<void> {
   }
   if (model.chats.length === 0) await model.refresh();
   await model.show(chatId === undefined ? undefined : Number(chatId));
-  if (chatId !== undefined && !matchMedia('(pointer: coarse)').matches) writing.focus();
+  if (chatId !== undefined) writing.focus();
 }
 
 /** Nobody is picked: the one of last time, else the choice, else a first person is to be made. */

@@ -91,6 +91,8 @@ export interface WireTold {
   readonly kind: 'update' | 'call';
   /** The update's kind or the call's method. */
   readonly what: string;
+  /** The chat that the call named. */
+  readonly chat?: string;
   /** A few words of the update or of the call's arguments. */
   readonly summary: string;
   readonly json: string;

@@ -1,0 +1,374 @@
+import type { Locator, Page } from 'playwright-core';
+import t, { type Test } from 'tap';
+import { type OpenWindow, startBrowser, type Window } from '../../support/browser.js';
+import { eventually } from '../../support/eventually.js';
+import { type LocalTelegramControl, localTelegramControl } from '../../support/local-telegram.js';
+import { freePort } from '../../support/posthorn-process.js';
+import { type PosthornServer, startServer } from '../../support/posthorn-server.js';
+import { ask } from './telegram-bench.js';
+
+const WITHIN_MS = 20_000;
+
+/** A server with all roles, its local Telegram, and a second bot that does what a test tells it to. */
+interface Scene {
+  readonly url: string;
+  readonly control: LocalTelegramControl;
+  readonly server: PosthornServer;
+  readonly open: OpenWindow;
+  /** Calls a method as the second bot. */
+  bot(method: string, args: object): Promise<{ ok: boolean; result: { message_id: number; text: string } }>;
+  readonly botId: number;
+  again(): PosthornServer;
+}
+
+const bubbles = (page: Page): Locator => page.locator('.message .text');
+const chatRow = (page: Page, title: string): Locator => page.locator('.chat-row', { hasText: title });
+
+/** The id of the person that a page is. */
+const personOf = (page: Page): number => Number(/#(\d+)/.exec(page.url())?.[1]);
+
+async function scene(t: Test): Promise<Scene | undefined> {
+  const open = await startBrowser(t);
+  if (open === undefined) return undefined;
+  const dir = t.testdir();
+  const env = { LOCAL_TELEGRAM_PORT: String(await freePort()) };
+  const server = startServer(t, dir, env);
+  await server.api;
+  const url = await server.process.line('local telegram ');
+  const made = await ask(`${url}/local/bots`, {
+    method: 'POST',
+    body: JSON.stringify({ username: 'florist_bot', name: 'Florist' }),
+  });
+  const { id, token } = made.body as { id: number; token: string };
+  return {
+    url,
+    control: localTelegramControl(url),
+    server,
+    open,
+    botId: id,
+    async bot(method, args) {
+      const headers = { 'content-type': 'application/json' };
+      return (await ask(`${url}/bot${token}/${method}`, { method: 'POST', headers, body: JSON.stringify(args) })).body;
+    },
+    again: () => startServer(t, dir, env),
+  };
+}
+
+/** Makes a person by the page's own buttons, and says /start to the first bot. */
+async function newcomer(t: Test, { open, url }: Scene, options = {}): Promise<Window> {
+  const window = await open(t, `${url}/local`, options);
+  const { page } = window;
+  await page.locator('#make-person').click();
+  await page.getByRole('button', { name: 'START' }).click();
+  await bubbles(page).filter({ hasText: 'Hello, ' }).waitFor();
+  return window;
+}
+
+/** Opens the second bot's chat and starts it. */
+async function startFlorist(page: Page): Promise<void> {
+  await chatRow(page, 'Florist').click();
+  await page.getByRole('button', { name: 'START' }).click();
+  await bubbles(page).filter({ hasText: '/start' }).waitFor();
+}
+
+t.test('the chat page in Chromium', async (t) => {
+  const found = await scene(t);
+  if (found === undefined) return;
+  const scene_ = found;
+
+  await t.test('a newcomer’s minute: from nobody to /start answered by the page’s buttons alone', async (t) => {
+    const window = await scene_.open(t, `${scene_.url}/local`);
+    const { page, complaints } = window;
+    await page.getByText('Nobody lives here yet').waitFor();
+    await window.screenshot('nobody-yet');
+    await page.getByRole('button', { name: 'Make a person' }).click();
+    await page.getByText('Press START to greet the bot').waitFor();
+    await window.screenshot('before-start');
+    await page.getByRole('button', { name: 'START' }).click();
+    await bubbles(page).filter({ hasText: 'You are subscribed now' }).waitFor();
+    t.match(await bubbles(page).first().innerText(), /^\/start/);
+    t.match(await page.title(), /Local Telegram$/);
+    t.equal(await page.locator('#start').isVisible(), false, 'START has done its work');
+    t.equal(await page.locator(':focus').getAttribute('id'), 'field', 'the focus is where one goes on');
+
+    await page.locator('#commands-button').click();
+    t.same(await page.locator('.command-name').allInnerTexts(), ['/start', '/stop', '/status', '/help']);
+    await page.getByRole('option', { name: '/status' }).click();
+    await bubbles(page).filter({ hasText: 'You are subscribed since' }).waitFor();
+    t.equal(await page.locator('#command-menu').isVisible(), false);
+    t.same(complaints, []);
+  });
+
+  await t.test('who comes back is who they were, with what was said', async (t) => {
+    const { page, complaints } = await newcomer(t, scene_);
+    const id = personOf(page);
+    await page.goto(`${scene_.url}/local`);
+    await bubbles(page).filter({ hasText: 'You are subscribed now' }).waitFor();
+    t.equal(personOf(page), id);
+
+    await page.locator('#me').click();
+    await page.getByRole('dialog').getByPlaceholder('First name').fill('Grace <b>Hopper</b>');
+    await page.getByRole('dialog').getByPlaceholder('@username').fill('@grace');
+    await page.getByRole('dialog').getByRole('button', { name: 'Make a person' }).click();
+    await page.getByText('Press START to greet the bot').waitFor();
+    t.equal(await page.locator('#me-name').innerText(), 'Grace <b>Hopper</b>');
+    t.not(personOf(page), id);
+    await page.locator('#me').click();
+    await page.locator('.person-row', { hasText: String(id) }).click();
+    await bubbles(page).filter({ hasText: 'You are subscribed now' }).waitFor();
+    t.same(complaints, []);
+  });
+
+  await t.test('a broadcast arrives live, in the open chat and in the list', async (t) => {
+    const window = await newcomer(t, scene_);
+    const { page, complaints } = window;
+    const api = await scene_.server.api;
+    await api.broadcast({ text: 'Today at noon: the first broadcast' });
+    await bubbles(page).filter({ hasText: 'the first broadcast' }).waitFor();
+
+    await chatRow(page, 'Florist').click();
+    await api.broadcast({ text: 'And the second one' });
+    const row = chatRow(page, 'Posthorn');
+    await row.getByText('And the second one').waitFor();
+    t.equal(await row.locator('.badge').innerText(), '1');
+    t.match(await page.title(), /^\(1\) /);
+    await row.click();
+    await bubbles(page).filter({ hasText: 'And the second one' }).waitFor();
+    t.equal(await row.locator('.badge').count(), 0);
+    t.match(await page.title(), /^\w+ · Local Telegram$/);
+    t.same(complaints, []);
+  });
+
+  await t.test('block and unblock: the bot is told 403, and the page shows what it was told', async (t) => {
+    const window = await newcomer(t, scene_);
+    const { page, complaints } = window;
+    await startFlorist(page);
+    const id = personOf(page);
+    await page.locator('#chat-menu').click();
+    await page.getByRole('menuitem', { name: 'Block the bot' }).click();
+    await page.getByRole('button', { name: 'Unblock' }).waitFor();
+    t.equal(await page.locator('#chat-subtitle').innerText(), 'you block this bot');
+    t.equal(await page.locator('#field').isVisible(), false);
+
+    await page.locator('#panel-button').click();
+    t.equal((await scene_.bot('sendMessage', { chat_id: id, text: 'Are you there?' })).ok, false);
+    const refusal = page.locator('.told.bad', { hasText: 'bot was blocked by the user' }).first();
+    await refusal.waitFor();
+    t.match(await refusal.innerText(), /sendMessage \d+\s+403/);
+    await refusal.locator('summary').click();
+    t.match(await refusal.locator('.told-json').innerText(), /"text": "Are you there\?"/);
+    await window.screenshot('blocked');
+
+    await page.getByRole('button', { name: 'Unblock' }).click();
+    await page.locator('#field').waitFor();
+    t.equal((await scene_.bot('sendMessage', { chat_id: id, text: 'Welcome back' })).ok, true);
+    await bubbles(page).filter({ hasText: 'Welcome back' }).waitFor();
+    const figures = page.locator('.figures');
+    await figures.locator('dd', { hasText: /[1-9]/ }).first().waitFor();
+    t.same(complaints, []);
+  });
+
+  await t.test('the flood state shows what was refused', async (t) => {
+    const { page, complaints } = await newcomer(t, scene_);
+    await startFlorist(page);
+    await page.locator('#panel-button').click();
+    const chat_id = personOf(page);
+    await scene_.bot('sendMessage', { chat_id, text: 'one' });
+    await eventually(
+      'a refusal',
+      WITHIN_MS,
+      async () => !(await scene_.bot('sendMessage', { chat_id, text: 'two' })).ok,
+    );
+    await page.locator('.flood-note', { hasText: 'sendMessage, retry after 1 s' }).waitFor();
+    t.match(await page.locator('.told.bad').first().innerText(), /429[\s\S]*Too Many Requests: retry after 1/);
+    t.same(complaints, []);
+  });
+
+  await t.test('texts of strangers are shown and never run', async (t) => {
+    const { page, complaints } = await newcomer(t, scene_);
+    await startFlorist(page);
+    const chat_id = personOf(page);
+    const evil = [
+      '<script>document.title = "taken"</script>',
+      '<img src=x onerror="document.title = \'taken\'">',
+      '<svg onload="document.title = \'taken\'"></svg>',
+      '"><iframe src="javascript:parent.document.title=1"></iframe>',
+      '<style>body { display: none }</style>',
+      '{{constructor.constructor("return 1")()}} <b>&lt;&amp;\u202E</b>',
+    ].join('\n');
+    await scene_.control.faults({ limits: 'off' });
+    const sent = await scene_.bot('sendMessage', {
+      chat_id,
+      text: evil,
+      reply_markup: {
+        inline_keyboard: [
+          [{ text: '<i>button</i>', callback_data: 'x' }],
+          [{ text: 'go', url: 'https://example.com/?<b>' }],
+        ],
+      },
+    });
+    await scene_.bot('setMyCommands', { commands: [{ command: 'go', description: '<img src=x onerror=alert(1)>' }] });
+    const bubble = bubbles(page).filter({ hasText: '<script>' });
+    await bubble.waitFor();
+    t.equal(await bubble.evaluate((element) => element.firstChild?.textContent), sent.result.text);
+    t.equal(
+      await page
+        .locator('.message script, .message img, .message svg:not(.icon), .message iframe, .message style')
+        .count(),
+      0,
+    );
+    t.equal(await page.locator('.key', { hasText: '<i>button</i>' }).count(), 1);
+    const link = page.locator('a.key', { hasText: 'go' });
+    t.equal(await link.getAttribute('href'), 'https://example.com/?%3Cb%3E');
+    t.equal(await link.getAttribute('rel'), 'noopener noreferrer');
+
+    t.match(
+      sent.result.text,
+      /<script>[\s\S]*<img[\s\S]*<svg[\s\S]*<iframe[\s\S]*<style/,
+      'Telegram itself lets such texts through',
+    );
+
+    await scene_.bot('sendMessage', {
+      chat_id,
+      parse_mode: 'HTML',
+      text: '<b>fat &lt;script&gt;</b> <a href="https://example.com/a">page</a> <tg-spoiler>secret</tg-spoiler> <pre><code class="language-sh">ls</code></pre>',
+    });
+    const html = bubbles(page).filter({ hasText: 'fat <script>' });
+    await html.waitFor();
+    t.equal(await html.locator('strong').innerText(), 'fat <script>');
+    t.equal(await html.locator('a').getAttribute('href'), 'https://example.com/a');
+    t.equal(await html.locator('pre').innerText(), 'ls');
+    t.equal(await html.locator('.spoiler').count(), 1);
+
+    const words = 'bold italic code hidden link mail';
+    const at = (word: string) => ({ offset: words.indexOf(word), length: word.length });
+    await scene_.bot('sendMessage', {
+      chat_id,
+      text: words,
+      entities: [
+        { type: 'bold', ...at('bold italic') },
+        { type: 'italic', ...at('italic') },
+        { type: 'code', ...at('code') },
+        { type: 'spoiler', ...at('hidden') },
+        { type: 'text_link', ...at('link'), url: 'https://example.com/' },
+      ],
+    });
+    const formatted = bubbles(page).filter({ hasText: words });
+    await formatted.waitFor();
+    t.equal((await formatted.locator('strong').allInnerTexts()).join(''), 'bold italic');
+    t.equal(await formatted.locator('strong em').innerText(), 'italic');
+    t.equal(await formatted.locator('code').innerText(), 'code');
+    t.same(await formatted.locator('a').allInnerTexts(), ['link']);
+    const spoiler = formatted.getByRole('button', { name: 'hidden text' });
+    await spoiler.press('Enter');
+    t.equal(await formatted.locator('.spoiler.shown').innerText(), 'hidden');
+
+    await page.locator('#field').fill('<b>me too</b> <script>1</script>');
+    await page.locator('#field').press('Enter');
+    await bubbles(page).filter({ hasText: '<b>me too</b>' }).waitFor();
+    await page.locator('#field').fill('/');
+    t.match(await page.locator('.command').innerText(), /<img src=x onerror=alert\(1\)>/);
+    t.match(await page.title(), /Local Telegram$/);
+    t.same(complaints, []);
+  });
+
+  await t.test('all of it can be done by the keyboard', async (t) => {
+    const { page, complaints } = await scene_.open(t, `${scene_.url}/local`);
+    const focused = async () => (await page.locator(':focus').all())[0]?.getAttribute('id');
+    const key = (name: string) => page.keyboard.press(name);
+    await eventually('the first button has the focus', WITHIN_MS, async () => (await focused()) === 'make-person');
+    await key('Enter');
+    await eventually('START has the focus', WITHIN_MS, async () => (await focused()) === 'start');
+    await key('Enter');
+    await bubbles(page).filter({ hasText: 'You are subscribed now' }).waitFor();
+    t.equal(await focused(), 'field');
+
+    await page.keyboard.type('two lines');
+    await key('Shift+Enter');
+    await page.keyboard.type('of text');
+    await key('Enter');
+    await bubbles(page).filter({ hasText: 'two lines\nof text' }).waitFor();
+    t.equal(await page.locator('#field').inputValue(), '');
+
+    await page.keyboard.type('/st');
+    await page.getByRole('option', { name: '/stop' }).waitFor();
+    t.same(await page.locator('.command-name').allInnerTexts(), ['/start', '/stop', '/status']);
+    await key('ArrowDown');
+    await key('ArrowDown');
+    t.equal(await page.locator('[aria-selected="true"] .command-name').innerText(), '/status');
+    await key('Enter');
+    await bubbles(page).filter({ hasText: 'You are subscribed since' }).waitFor();
+    await page.keyboard.type('/');
+    await page.locator('#command-menu').waitFor();
+    await key('Escape');
+    t.equal(await page.locator('#command-menu').isVisible(), false);
+    t.equal(await focused(), 'field');
+    await key('Backspace');
+
+    await key('Escape');
+    const inList = () => page.locator('a:focus').innerText();
+    t.match(await inList(), /Posthorn/, 'Esc goes to the list');
+    await key('ArrowDown');
+    t.match(await inList(), /Florist/);
+    await key('Home');
+    t.match(await inList(), /Posthorn/);
+    await key('End');
+    await key('Enter');
+    await eventually(
+      'the other chat',
+      WITHIN_MS,
+      async () => (await page.locator('#chat-title').innerText()) === 'Florist',
+    );
+
+    await page.locator('#chat-menu').focus();
+    await key('Enter');
+    await key('Enter');
+    await page.getByRole('button', { name: 'Unblock' }).waitFor();
+    await page.locator('#unblock').focus();
+    await key('Enter');
+    await eventually('START again', WITHIN_MS, async () => (await focused()) === 'start');
+    t.same(complaints, []);
+  });
+
+  await t.test('on a phone one sees the list or the chat, in the dark', async (t) => {
+    const window = await newcomer(t, scene_, {
+      viewport: { width: 390, height: 844 },
+      deviceScaleFactor: 2,
+      hasTouch: true,
+      isMobile: true,
+      colorScheme: 'dark',
+    });
+    const { page, complaints } = window;
+    t.equal(await page.locator('#side').isVisible(), false);
+    t.ok(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), 'nothing sticks out');
+    t.equal(await page.evaluate('getComputedStyle(document.body).color'), 'rgb(238, 243, 247)', 'dark colours');
+    await window.screenshot('phone-dark');
+    await page.getByRole('button', { name: 'Back to the chats' }).tap();
+    await page.locator('#side').waitFor();
+    t.equal(await page.locator('#chat').isVisible(), false);
+    await window.screenshot('phone-dark-list');
+    await chatRow(page, 'Posthorn').tap();
+    await bubbles(page).first().waitFor();
+    await page.locator('#panel-button').tap();
+    t.equal((await page.locator('#panel').boundingBox())?.width, 390, 'the panel takes the whole width');
+    await page.locator('#panel-close').tap();
+    t.equal(await page.locator('#panel').isVisible(), false);
+    await page.goBack();
+    await page.locator('#side').waitFor();
+    t.same(complaints, []);
+  });
+
+  await t.test('a server that dies and comes back is waited for', async (t) => {
+    const { page } = await newcomer(t, scene_);
+    await scene_.server.process.end('SIGKILL');
+    await page.getByText('Connection lost').waitFor();
+    await page.locator('#field').fill('not lost');
+    await page.locator('#field').press('Enter');
+    await page.getByRole('alert').filter({ hasText: 'does not answer' }).waitFor();
+    t.equal(await page.locator('#field').inputValue(), 'not lost', 'what was not taken stays in the field');
+    await scene_.again().api;
+    await eventually('the page is live again', WITHIN_MS, async () => !(await page.locator('#connection').isVisible()));
+    await page.locator('#field').press('Enter');
+    await bubbles(page).filter({ hasText: 'not lost' }).waitFor();
+  });
+});

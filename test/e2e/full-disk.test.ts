@@ -147,24 +147,37 @@ t.test('a full disk makes a server unready until there is room; kills on it lose
   t.match(await storeWalk(t, join(disk.path, 'data')), { status: 'ok' });
 });
 
-t.test('a first start on a disk without room for its store waits for room', { skip }, async (t) => {
-  const disk = mountSmallDisk(t, DISK_MB);
-  if (disk === undefined) return;
-  // Less than what the store leaves free of such a disk (an eighth), and enough for what is made once.
-  disk.fill(1_500_000);
-  const command = startProcess(t, { args: ['broadcasts', 'list'], cwd: disk.path, env: serverEnv(t, disk.path) });
-  t.match(await command.ended(), { code: 69 }, 'a command does not wait, it says why');
-  t.match(command.stderr(), /^posthorn: The store is full; make room, then try again\. \(PH_STORE_FULL\)$/m);
+t.test(
+  'nothing configured: a first start without room for its store waits for it, and the next one without any',
+  { skip },
+  async (t) => {
+    const disk = mountSmallDisk(t, DISK_MB);
+    if (disk === undefined) return;
+    // Less than what the store leaves free of such a disk (an eighth), and enough for what is made once.
+    disk.fill(1_500_000);
+    const command = startProcess(t, { args: ['broadcasts', 'list'], cwd: disk.path, env: serverEnv(t, disk.path) });
+    t.match(await command.ended(), { code: 69 }, 'a command does not wait, it says why');
+    t.match(command.stderr(), /^posthorn: The store is full; make room, then try again\. \(PH_STORE_FULL\)$/m);
 
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const server = startServer(t, disk.path, { PORT: String(port), LOCAL_TELEGRAM_PORT: String(await freePort()) });
-  await eventually('health', MOMENT_MS, async () => (await request(`${url}/health`)).statusCode === 200);
-  await unready(url);
-  t.equal((await posthornApi(url).call('GET', '/api/users')).status, 503);
-  disk.clear();
-  await server.api;
-  t.equal((await readiness(url)).status, 200);
-  t.equal((await posthornApi(url).call('GET', '/api/users')).status, 200);
-  t.same(await server.process.end('SIGTERM'), { code: 0, signal: null });
-});
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    const env = { PORT: String(port), LOCAL_TELEGRAM_PORT: String(await freePort()) };
+    const first = startServer(t, disk.path, env);
+    await eventually('health', MOMENT_MS, async () => (await request(`${url}/health`)).statusCode === 200);
+    await unready(url);
+    t.equal((await posthornApi(url).call('GET', '/api/users')).status, 503);
+    disk.clear();
+    await first.api;
+    t.equal((await readiness(url)).status, 200);
+    t.equal((await posthornApi(url).call('GET', '/api/users')).status, 200);
+
+    disk.fill();
+    await unready(url);
+    await first.process.end('SIGKILL');
+    const second = startServer(t, disk.path, env);
+    await unready(url);
+    disk.clear();
+    await second.api;
+    t.same(await second.process.end('SIGTERM'), { code: 0, signal: null });
+  },
+);

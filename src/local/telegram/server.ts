@@ -156,7 +156,8 @@ async function listen(
     if (port === undefined) continue;
     try {
       const listener = await bind(port);
-      if (wish === undefined) writeFileSync(file, `${listener.port}\n`);
+      // What is kept already is not written again: the disk may be full.
+      if (wish === undefined && keptPort(file) !== listener.port) writeFileSync(file, `${listener.port}\n`);
       return listener;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;

@@ -1,12 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import {
-  closeSync,
-  constants,
   existsSync,
-  ftruncateSync,
   linkSync,
   mkdirSync,
-  openSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -14,9 +10,9 @@ import {
   statSync,
   unlinkSync,
   utimesSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { writeOver } from '../../write-over.js';
 import { StoreStartError } from '../errors.js';
 
 /** Who hosts a directory, as the lock file says. */
@@ -105,16 +101,6 @@ function isAlive(holder: Holder, me: Holder, path: string): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-/** Writes a file over what it holds: where there is one already, a full disk need not give room. */
-function writeOver(path: string, text: string): void {
-  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644);
-  try {
-    ftruncateSync(file, writeSync(file, text, 0));
-  } finally {
-    closeSync(file);
   }
 }
 

@@ -1,5 +1,6 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeOver } from '../../write-over.js';
 import { LocalTelegramError } from '../local-telegram-error.js';
 
 const TRIES = 5;
@@ -17,15 +18,16 @@ export function lockDirectory(dir: string): Release {
   const mark = JSON.stringify({ pid: process.pid, start: startOf(process.pid) });
   try {
     mkdirSync(dir, { recursive: true });
-    writeFileSync(own, mark);
     for (let i = 0; i < TRIES; i += 1) {
-      if (tryLink(own, path)) return () => drop(path);
       const holder = read(path);
-      if (holder === undefined) continue;
-      if (isAlive(holder)) {
-        throw new LocalTelegramError('PH_LOCAL_TELEGRAM_LOCKED', `${dir} is in use by another process: ${holder}`);
+      if (holder !== undefined) {
+        if (isAlive(holder)) {
+          throw new LocalTelegramError('PH_LOCAL_TELEGRAM_LOCKED', `${dir} is in use by another process: ${holder}`);
+        }
+        takeAway(path, holder, own);
       }
-      takeAway(path, holder, own);
+      writeOver(own, mark);
+      if (tryLink(own, path)) return () => drop(path);
     }
     throw new LocalTelegramError('PH_LOCAL_TELEGRAM_LOCKED', `${dir} is being taken by other processes`);
   } catch (error) {
@@ -44,17 +46,16 @@ function drop(path: string): void {
   }
 }
 
-/** Removes a dead process's hold; another's that came meanwhile is put back. */
+/** Makes a dead process's hold the file `own`, to be written over; another's that came meanwhile is put back. */
 function takeAway(path: string, holder: string, own: string): void {
-  const aside = `${own}.aside`;
   try {
-    renameSync(path, aside);
-    if (read(aside) !== holder) tryLink(aside, path);
+    renameSync(path, own);
+    if (read(own) === holder) return;
+    tryLink(own, path);
   } catch {
     // Someone else was quicker.
-  } finally {
-    drop(aside);
   }
+  drop(own);
 }
 
 function tryLink(from: string, to: string): boolean {

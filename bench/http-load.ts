@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { Pool } from 'undici';
+import { AnswerCounter } from '../test/support/raw-http.js';
 
 /** What is asked of the process. Each request posts `{"chat_id": one of the chats in turn, "text"}`; it ends after `requests`, or after `seconds` when 0. */
 export interface Load {
@@ -29,8 +30,6 @@ export interface LoadResult {
 }
 
 const HEAD_END = '\r\n\r\n';
-const OK = Buffer.from('HTTP/1.1 200');
-const LENGTH = Buffer.from('Content-Length: ');
 
 /** Hands out the chats of the requests to come, until the load's end. */
 class Turns {
@@ -56,36 +55,6 @@ class Turns {
 
 function bodiesOf({ firstChat, chats, text }: Load): string[] {
   return Array.from({ length: chats }, (_, i) => JSON.stringify({ chat_id: firstChat + i, text }));
-}
-
-/** Counts the whole answers in bytes that arrive in pieces. */
-class AnswerCounter {
-  refused = 0;
-  #rest: Buffer = Buffer.alloc(0);
-
-  /** Takes the next bytes and returns how many answers they complete. */
-  feed(bytes: Buffer): number {
-    const all = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
-    let at = 0;
-    let whole = 0;
-    for (;;) {
-      const headEnd = all.indexOf(HEAD_END, at, 'latin1');
-      if (headEnd < 0) break;
-      let digit = all.indexOf(LENGTH, at) + LENGTH.length;
-      let length = 0;
-      for (let byte = all[digit] ?? 0; byte >= 48 && byte <= 57; byte = all[digit] ?? 0) {
-        length = length * 10 + byte - 48;
-        digit += 1;
-      }
-      const end = headEnd + HEAD_END.length + length;
-      if (end > all.length) break;
-      if (all.compare(OK, 0, OK.length, at, at + OK.length) !== 0) this.refused += 1;
-      whole += 1;
-      at = end;
-    }
-    this.#rest = at === all.length ? Buffer.alloc(0) : all.subarray(at);
-    return whole;
-  }
 }
 
 async function loadByNet(load: Load): Promise<Pick<LoadResult, 'answers' | 'refused'>> {

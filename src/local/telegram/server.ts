@@ -29,6 +29,8 @@ export interface LocalTelegramOptions {
   readonly log?: (line: string) => void;
   /** Whether a made-up bot exists from the start, the same after restarts. Default true. */
   readonly firstBot?: boolean;
+  /** About what the kept messages may take on disk, in bytes; older ones are given up first. Default 512 MB. */
+  readonly historyBytes?: number;
   readonly clock?: LocalClock;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
@@ -57,7 +59,7 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
   let listener: HttpListener | undefined;
   let journal: Journal | undefined;
   try {
-    const opened = Journal.open(dir, () => listener?.schedule());
+    const opened = Journal.open(dir, () => listener?.schedule(), options.historyBytes);
     journal = opened;
     const world = World.open(dir, opened, log);
     if (options.firstBot !== false && !world.bots().some(({ making }) => making.first)) {

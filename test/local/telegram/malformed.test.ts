@@ -150,10 +150,10 @@ t.test(`${REQUESTS} malformed requests: an error of the Bot API each, and nobody
   );
 
   const rest = requests.entries();
-  const run = { over: false };
+  const over = new AbortController();
   const steady = (async () => {
     let calls = 0;
-    for (; !run.over; calls += 1) await sendSteadily(telegram.url, target, `steady ${calls}`);
+    for (; !over.signal.aborted; calls += 1) await sendSteadily(telegram.url, target, `steady ${calls}`);
     return calls;
   })();
   // Should it fail, it is told below, after the requests.
@@ -171,7 +171,7 @@ t.test(`${REQUESTS} malformed requests: an error of the Bot API each, and nobody
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  run.over = true;
+  over.abort();
   t.ok((await steady) > 0, 'another connection was answered all the while');
   for (const { finish } of silent) t.equal((await finish())?.status, 200, 'a half request that was silent is finished');
   t.strictSame(log, [], 'no defect came to light');

@@ -12,9 +12,9 @@ import {
 import { join } from 'node:path';
 import { LocalTelegramError } from '../local-telegram-error.js';
 
-/** Bytes after which a segment is closed and the world is written whole. */
-const SEGMENT_BYTES = 32 * 1024 * 1024;
-/** Segments kept: 512 MB of history on disk, older messages are given up first. */
+/** History kept on disk, in bytes; older messages are given up first. */
+const HISTORY_BYTES = 512 * 1024 * 1024;
+/** In so many segments; when one is full it is closed and the world is written whole. */
 const SEGMENTS_KEPT = 16;
 
 const STAGE_BYTES = 256 * 1024;
@@ -38,19 +38,24 @@ interface Segment {
 export class Journal {
   readonly #dir: string;
   readonly #onStaged: () => void;
+  readonly #segmentBytes: number;
   #segments: Segment[];
   #stage: Buffer = Buffer.allocUnsafe(STAGE_BYTES);
   #staged = 0;
   #failure: unknown;
 
-  private constructor(dir: string, segments: Segment[], onStaged: () => void) {
+  private constructor(dir: string, segments: Segment[], onStaged: () => void, historyBytes: number) {
     this.#dir = dir;
     this.#segments = segments;
     this.#onStaged = onStaged;
+    this.#segmentBytes = historyBytes / SEGMENTS_KEPT;
   }
 
-  /** Opens the log of a directory that exists; a torn last line is cut off. `onStaged` is called when lines begin to wait for `flush`. Throws PH_LOCAL_TELEGRAM_DATA. */
-  static open(dir: string, onStaged: () => void): Journal {
+  /**
+   * Opens the log of a directory that exists; a torn last line is cut off. `onStaged` is called when lines begin to wait for `flush`; `historyBytes` is about what the
+   * lines may take on disk, default 512 MB. Throws PH_LOCAL_TELEGRAM_DATA.
+   */
+  static open(dir: string, onStaged: () => void, historyBytes: number = HISTORY_BYTES): Journal {
     try {
       const bases = readdirSync(dir)
         .map((name) => NAME.exec(name)?.[1])
@@ -61,7 +66,7 @@ export class Journal {
       const segments = bases.map((base) => openSegment(dir, base));
       const last = segments.at(-1);
       if (last !== undefined) cutTornLine(last);
-      return new Journal(dir, segments, onStaged);
+      return new Journal(dir, segments, onStaged, historyBytes);
     } catch (error) {
       throw new LocalTelegramError('PH_LOCAL_TELEGRAM_DATA', `cannot open the journal in ${dir}`, error);
     }
@@ -85,7 +90,7 @@ export class Journal {
 
   /** Whether the newest segment has had its fill. */
   get full(): boolean {
-    return this.#last().size >= SEGMENT_BYTES;
+    return this.#last().size >= this.#segmentBytes;
   }
 
   /** Asks the owner to call `flush` soon. */

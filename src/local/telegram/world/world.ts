@@ -192,7 +192,8 @@ export class World {
     try {
       writeSnapshot(this.#dir, packWorld(this.state, offset));
       this.#snapshotAt = offset;
-      this.#journal.rotate();
+      // Only then: else each restart would give up a segment, however little there is in it.
+      if (this.#journal.full) this.#journal.rotate();
       const { oldest } = this.#journal;
       for (const bot of this.state.bots.values()) {
         bot.queue.forgetOffsetsBelow(oldest);

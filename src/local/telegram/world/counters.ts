@@ -57,6 +57,11 @@ export class SecondWindow {
     return this.#size;
   }
 
+  /** The times noted that may still count, ascending, for a snapshot. Never throws. */
+  times(): number[] {
+    return Array.from({ length: this.#size }, (_, i) => this.#times[(this.#head + i) % this.#times.length] ?? 0);
+  }
+
   /** Forgets all. Never throws. */
   clear(): void {
     this.#head = 0;

@@ -8,12 +8,8 @@ export interface MessageChange {
   readonly newest: number;
 }
 
-/** A log as a snapshot keeps it. */
-export interface PackedLog {
-  readonly ids: readonly number[];
-  readonly offsets: readonly number[];
-  readonly changes: readonly (readonly [number, MessageChange])[];
-}
+/** The changes of a log as a snapshot keeps them. */
+export type PackedChanges = readonly (readonly [number, MessageChange])[];
 
 /**
  * Where the messages of one sequence of ids lie in the journal: a sparse index (16 bytes for 64 messages) and the changes of single ones. Ids
@@ -69,17 +65,22 @@ export class MessageLog {
     for (const [id, { first }] of this.#changes) if (first < offset) this.#changes.delete(id);
   }
 
-  /** All of it, for a snapshot. */
-  pack(): PackedLog {
-    return { ids: this.#ids, offsets: this.#offsets, changes: [...this.#changes] };
+  /** The index, for a snapshot: all ids, then their offsets. */
+  marks(): number[] {
+    return [...this.#ids, ...this.#offsets];
+  }
+
+  /** What became of messages, for a snapshot. */
+  changes(): PackedChanges {
+    return [...this.#changes];
   }
 
   /** Lays a snapshot over an empty log. */
-  adopt(packed: PackedLog): void {
-    this.#ids = [...packed.ids];
-    this.#offsets = [...packed.offsets];
+  adopt(marks: readonly number[], changes: PackedChanges): void {
+    this.#ids = marks.slice(0, marks.length / 2);
+    this.#offsets = marks.slice(marks.length / 2);
     this.#lastId = this.#ids.at(-1) ?? Number.NEGATIVE_INFINITY;
     this.#lastOffset = this.#offsets.at(-1) ?? Number.NEGATIVE_INFINITY;
-    for (const [id, change] of packed.changes) this.#changes.set(id, change);
+    for (const [id, change] of changes) this.#changes.set(id, change);
   }
 }

@@ -1,6 +1,6 @@
 import type { Faults } from '../limits/faults.js';
 import { type Pace, paceTake } from '../limits/rate-limits.js';
-import { type BotMaking, type BotSettings, newBot } from './bot.js';
+import { type Bot, type BotMaking, type BotSettings, newBot } from './bot.js';
 import {
   type Chat,
   type ChatMaking,
@@ -14,7 +14,7 @@ import {
   paceOf,
 } from './chats.js';
 import type { Counters } from './counters.js';
-import type { PackedLog } from './message-log.js';
+import type { PackedChanges } from './message-log.js';
 import type { PeopleRange } from './people.js';
 import type { Snapshot } from './snapshot.js';
 import { UpdateQueue } from './update-queue.js';
@@ -28,16 +28,17 @@ interface PackedBot {
   /** The last times that count to the bot's limit, ascending (ms). */
   readonly taken: readonly number[];
   readonly intervals: [number, number[]][];
-  /** The chunks' numbers; the sections are: the update queue's offsets, then these. */
+  /** The chunks' numbers. A bot's sections: the update queue's offsets, the times of the last second, the marks of its log, then these. */
   readonly chunks: readonly number[];
   readonly pinned: readonly (readonly [number, readonly number[]])[];
   readonly openUntil: readonly (readonly [number, number])[];
   readonly groupIntervals: [number, number[]][];
   /** As `chunks`; their sections follow those. */
   readonly groupChunks: readonly number[];
-  readonly log: PackedLog;
+  readonly changes: PackedChanges;
 }
 
+/** A chat's section: the marks of its log. They follow those of the bots. */
 interface PackedChat {
   readonly making: ChatMaking;
   readonly title: string;
@@ -49,7 +50,7 @@ interface PackedChat {
   readonly pinned: readonly number[];
   readonly nextMessageId: number;
   readonly newest: number;
-  readonly log: PackedLog;
+  readonly changes: PackedChanges;
   /** By bot: the last times that count to its limit here, ascending (ms). */
   readonly taken: readonly (readonly [number, readonly number[]])[];
   readonly upgradedTo: number;
@@ -57,7 +58,7 @@ interface PackedChat {
 }
 
 /** What a snapshot must say to be read; another is of another version of this program. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 interface PackedWorld {
   readonly format: typeof FORMAT;
@@ -77,8 +78,7 @@ interface PackedWorld {
 export function packWorld(state: WorldState, offset: number): Snapshot {
   const sections: Uint8Array[] = [];
   const bots = [...state.bots.values()].map((bot): PackedBot => {
-    const offsets = Float64Array.from(bot.queue.offsets());
-    sections.push(new Uint8Array(offsets.buffer));
+    for (const list of [bot.queue.offsets(), bot.second.times(), bot.log.marks()]) sections.push(packNumbers(list));
     for (const { bytes } of bot.dialogs.chunks.values()) sections.push(bytes);
     for (const { bytes } of bot.groupDialogs.chunks.values()) sections.push(bytes);
     return {
@@ -93,10 +93,11 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
       openUntil: [...bot.openUntil],
       groupIntervals: bot.groupDialogs.intervals(),
       groupChunks: [...bot.groupDialogs.chunks.keys()],
-      log: bot.log.pack(),
+      changes: bot.log.changes(),
     };
   });
   const { chats } = state;
+  for (const { log } of chats.byId.values()) sections.push(packNumbers(log.marks()));
   const header: PackedWorld = {
     format: FORMAT,
     people: state.people.ranges,
@@ -113,6 +114,14 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
   return { offset, header, sections };
 }
 
+function packNumbers(list: readonly number[]): Uint8Array {
+  return new Uint8Array(Float64Array.from(list).buffer);
+}
+
+function unpackNumbers(bytes: Uint8Array): number[] {
+  return [...new Float64Array(Uint8Array.from(bytes).buffer)];
+}
+
 function packChat(chat: Chat): PackedChat {
   const { making, title, username, permissions, pinned, nextMessageId, newest, upgradedTo, deleted } = chat;
   return {
@@ -126,7 +135,7 @@ function packChat(chat: Chat): PackedChat {
     pinned,
     nextMessageId,
     newest,
-    log: chat.log.pack(),
+    changes: chat.log.changes(),
     taken: [...chat.paces].map(([bot, pace]) => [bot, takenTimes(pace)] as const),
     upgradedTo,
     deleted,
@@ -150,37 +159,33 @@ export function adoptWorld(state: WorldState, { header, sections }: Snapshot): v
   state.nextBotId = world.nextBotId;
   state.faults = world.faults;
   state.counters = world.counters;
-  let section = 0;
-  for (const packed of world.bots) {
-    const bot = newBot(packed.making);
-    bot.settings = packed.settings;
-    bot.nextMessageId = packed.nextMessageId;
-    const bytes = Uint8Array.from(sections[section] ?? []);
-    section += 1;
-    bot.queue = new UpdateQueue(packed.firstUpdateId, [...new Float64Array(bytes.buffer)]);
-    for (const at of packed.taken) paceTake(bot.pace, at);
-    bot.dialogs.adoptIntervals(packed.intervals);
-    for (const number of packed.chunks) {
-      bot.dialogs.adopt(number, sections[section] ?? new Uint8Array(0));
-      section += 1;
-    }
-    bot.groupDialogs.adoptIntervals(packed.groupIntervals);
-    for (const number of packed.groupChunks) {
-      bot.groupDialogs.adopt(number, sections[section] ?? new Uint8Array(0));
-      section += 1;
-    }
-    for (const [person, ids] of packed.pinned) bot.pinned.set(person, ids);
-    for (const [person, until] of packed.openUntil) bot.openUntil.set(person, until);
-    bot.log.adopt(packed.log);
-    addBot(state, bot);
-  }
-  for (const packed of world.chats) adoptChat(state, packed);
+  const rest = sections.values();
+  const nextSection = (): Uint8Array => rest.next().value ?? new Uint8Array(0);
+  for (const packed of world.bots) addBot(state, adoptBot(packed, nextSection));
+  for (const packed of world.chats) adoptChat(state, packed, unpackNumbers(nextSection()));
   state.chats.nextGroupId = world.nextGroupId;
   state.chats.nextSupergroupId = world.nextSupergroupId;
   state.chats.nextIndex = world.nextChatIndex;
 }
 
-function adoptChat(state: WorldState, packed: PackedChat): void {
+function adoptBot(packed: PackedBot, nextSection: () => Uint8Array): Bot {
+  const bot = newBot(packed.making);
+  bot.settings = packed.settings;
+  bot.nextMessageId = packed.nextMessageId;
+  bot.queue = new UpdateQueue(packed.firstUpdateId, unpackNumbers(nextSection()));
+  for (const at of unpackNumbers(nextSection())) bot.second.note(at);
+  bot.log.adopt(unpackNumbers(nextSection()), packed.changes);
+  for (const at of packed.taken) paceTake(bot.pace, at);
+  bot.dialogs.adoptIntervals(packed.intervals);
+  for (const number of packed.chunks) bot.dialogs.adopt(number, nextSection());
+  bot.groupDialogs.adoptIntervals(packed.groupIntervals);
+  for (const number of packed.groupChunks) bot.groupDialogs.adopt(number, nextSection());
+  for (const [person, ids] of packed.pinned) bot.pinned.set(person, ids);
+  for (const [person, until] of packed.openUntil) bot.openUntil.set(person, until);
+  return bot;
+}
+
+function adoptChat(state: WorldState, packed: PackedChat, marks: readonly number[]): void {
   const chat = newChat(packed.making);
   const { title, username, permissions, pinned, nextMessageId, newest, upgradedTo, deleted } = packed;
   Object.assign(chat, { title, username, permissions, pinned, nextMessageId, newest, upgradedTo, deleted });
@@ -189,7 +194,7 @@ function adoptChat(state: WorldState, packed: PackedChat): void {
   }
   for (const link of packed.links) chat.links.set(link.link, link);
   for (const request of packed.requests) chat.requests.set(request.user, request);
-  chat.log.adopt(packed.log);
+  chat.log.adopt(marks, packed.changes);
   for (const [bot, times] of packed.taken) for (const at of times) paceTake(paceOf(chat, bot), at);
   addChat(state, chat);
 }

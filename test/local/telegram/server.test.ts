@@ -44,19 +44,6 @@ t.test('every refusal in Telegram’s own words', async (t) => {
       'Bad Request: message to be replied not found',
     ],
     ['sendChatAction', { chat_id: known, action: 'dance' }, 400, 'Bad Request: wrong parameter action in request'],
-    ['setMyCommands', { commands: [{ command: 'No', description: 'x' }] }, 400, 'Bad Request: BOT_COMMAND_INVALID'],
-    [
-      'setMyCommands',
-      { commands: [{ command: 'no', description: '' }] },
-      400,
-      'Bad Request: BOT_COMMAND_DESCRIPTION_INVALID',
-    ],
-    [
-      'setMyCommands',
-      { commands: Array.from({ length: 101 }, (_, i) => ({ command: `c${i}`, description: 'x' })) },
-      400,
-      'Bad Request: BOT_COMMANDS_TOO_MUCH',
-    ],
     ['noSuchMethod', {}, 404, 'Not Found: method not found'],
     ['a/b', {}, 404, 'Not Found: method not found'],
   ];

@@ -46,11 +46,11 @@ function tooLarge(what?: string): BotRefusal {
   return new BotRefusal(413, `Request Entity Too Large${what === undefined ? '' : `: ${what}`}`);
 }
 
-/** A text argument; numbers and the rest as their JSON text, nothing as ''. Never throws. */
+/** A text argument; numbers, null and the rest as their JSON text, an absent one as ''. Never throws. */
 export function textArgument(args: BotArguments, name: string): string {
   const value = args[name];
   if (typeof value === 'string') return value;
-  if (value === undefined || value === null) return '';
+  if (value === undefined) return '';
   if (typeof value === 'object') return JSON.stringify(value);
   return String(value);
 }
@@ -70,7 +70,7 @@ export function flagArgument(args: BotArguments, name: string): boolean {
 /** A nested argument, given as a value or as JSON text; undefined when absent or empty. Never throws. */
 export function jsonArgument(args: BotArguments, name: string): unknown {
   const value = args[name];
-  if (value === undefined || value === null || value === '') return undefined;
+  if (value === undefined || value === '') return undefined;
   return typeof value === 'string' ? parseJson(value) : value;
 }
 

@@ -27,6 +27,7 @@ import {
   exportChatInviteLink,
   revokeChatInviteLink,
 } from './invite-links.js';
+import { countUnknownArguments } from './known-arguments.js';
 import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
 import { sendMessage } from './send-message.js';
 import type { Sending, SendMethod } from './sending.js';
@@ -62,6 +63,8 @@ const METHODS: ReadonlyMap<string, Method> = new Map(
       { name: 'getUpdates', kind: 'poll' },
       { name: 'sendMessage', kind: 'send', run: sendMessage },
       { name: 'getMe', kind: 'plain', run: getMe },
+      { name: 'logOut', kind: 'plain', run: () => REFUSALS.logOut },
+      { name: 'close', kind: 'plain', run: () => REFUSALS.close },
       { name: 'getChat', kind: 'plain', run: getChat },
       { name: 'getChatMember', kind: 'plain', run: getChatMember },
       { name: 'getChatMemberCount', kind: 'plain', run: getChatMemberCount },
@@ -119,6 +122,7 @@ export function createBotApi({ world, clock, polls, sending, feed }: BotApiDeps)
     }
     feed.called(bot, method.name, args instanceof BotRefusal ? {} : args, exchange);
     if (args instanceof BotRefusal) return args;
+    countUnknownArguments(world, method.name, args);
     if (method.kind === 'send') sending.begin(method.name, method.run, bot, args, exchange);
     else if (method.kind === 'poll') return getUpdates(world, polls, bot, args, exchange);
     else {

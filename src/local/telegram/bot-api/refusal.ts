@@ -75,6 +75,8 @@ export const REFUSALS = {
     409,
     'Conflict: terminated by other getUpdates request; make sure that only one bot instance is running',
   ),
+  logOut: badRequest("can't log out: the local Telegram is the only server of its bots"),
+  close: badRequest("can't close: the local Telegram keeps its bots at hand, and no other server can take them over"),
   textEmpty: badRequest('message text is empty'),
   textTooLong: badRequest('message is too long'),
   captionTooLong: badRequest('message caption is too long'),

@@ -9,6 +9,8 @@ export interface Counters {
   blocked: number;
   maxInOneSecond: number;
   maxInFlight: number;
+  /** Arguments that their method does not know, by `method.argument`. */
+  unknownArguments: Record<string, number>;
 }
 
 /** Figures at zero. Never throws. */
@@ -23,6 +25,7 @@ export function newCounters(): Counters {
     blocked: 0,
     maxInOneSecond: 0,
     maxInFlight: 0,
+    unknownArguments: {},
   };
 }
 

@@ -13,7 +13,7 @@ import {
   PLAIN_MEMBER,
   paceOf,
 } from './chats.js';
-import type { Counters } from './counters.js';
+import { type Counters, newCounters } from './counters.js';
 import type { PackedChanges } from './message-log.js';
 import type { PeopleRange } from './people.js';
 import type { Snapshot } from './snapshot.js';
@@ -158,7 +158,8 @@ export function adoptWorld(state: WorldState, { header, sections }: Snapshot): v
   if (state.people.nextId < world.nextPersonId) state.people.skipTo(world.nextPersonId);
   state.nextBotId = world.nextBotId;
   state.faults = world.faults;
-  state.counters = world.counters;
+  // A snapshot from before a figure was counted lacks it.
+  state.counters = { ...newCounters(), ...world.counters };
   const rest = sections.values();
   const nextSection = (): Uint8Array => rest.next().value ?? new Uint8Array(0);
   for (const packed of world.bots) addBot(state, adoptBot(packed, nextSection));

@@ -4,6 +4,7 @@ import { applyChatEvent } from './apply-chat-event.js';
 import { audience } from './audience.js';
 import { type Bot, type BotMaking, type BotSettings, newBot, wants } from './bot.js';
 import type { ChatEvent, ChatRecord } from './chat-events.js';
+import { newCounters } from './counters.js';
 import type { Journal } from './journal.js';
 import { Messages } from './messages.js';
 import { FIRST_PERSON_ID, type PeopleRange } from './people.js';
@@ -265,7 +266,7 @@ export class World {
         this.state.faults = record[1];
         break;
       case 'd':
-        this.state.counters = record[1];
+        this.state.counters = { ...newCounters(), ...record[1] };
         break;
       case 'r':
         resetState(this.state, record[1]);

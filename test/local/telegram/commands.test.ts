@@ -39,7 +39,7 @@ t.test('commands are kept by scope and language', async (t) => {
   ]);
   t.ok((await recall('deleteMyCommands', { language_code: 'de' })).body.result);
   t.ok(
-    (await recall('setMyCommands', { scope: { type: 'all_group_chats' } })).body.result,
+    (await recall('setMyCommands', { commands: [], scope: { type: 'all_group_chats' } })).body.result,
     'none are as good as deleted',
   );
   t.same((await recall('getMyCommands', { language_code: 'de' })).body.result, []);
@@ -56,6 +56,7 @@ t.test('commands that Telegram does not take', async (t) => {
   const scope = (given: unknown): object => ({ ...one('a'), scope: given });
   const cant = "can't parse BotCommandScope: ";
   const rows: [object, string][] = [
+    [{}, 'parameter "commands" is required'],
     [{ commands: '[' }, "can't parse commands JSON object"],
     [{ commands: {} }, 'expected an Array of BotCommand'],
     [{ commands: ['a'] }, "can't parse BotCommand: expected an Object"],

@@ -51,7 +51,8 @@ function configure(world: World, bot: Bot, key: string, list: readonly Command[]
 /** The argument `commands`, not yet checked but for its shape. */
 function readCommands(args: BotArguments): Command[] | BotRefusal {
   const given = jsonArgument(args, 'commands');
-  if (given === undefined) return [];
+  // Telegram takes none for an empty list, against its documentation; here it is refused, since nobody means that.
+  if (given === undefined) return badRequest('Parameter "commands" is required');
   if (given === UNREADABLE_JSON) return badRequest("Can't parse commands JSON object");
   if (!Array.isArray(given)) return badRequest('Expected an Array of BotCommand');
   const commands: Command[] = [];

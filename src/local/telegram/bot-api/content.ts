@@ -133,9 +133,11 @@ function shownEntity(world: World, { userId, ...entity }: TextEntity): Readonly<
   return { ...entity, user: JSON.parse(userJsonOf(world, userId)) as unknown };
 }
 
-/** Entities given directly; what is no array is as good as none, as Telegram has it. */
+/** Entities given directly. Telegram passes over what is no array of them; here it is refused, since nobody means that. */
 function readEntities(given: unknown): TextEntity[] | undefined | BotRefusal {
-  if (!Array.isArray(given)) return undefined;
+  if (given === undefined) return undefined;
+  if (given === UNREADABLE_JSON) return badRequest("Can't parse entities JSON object");
+  if (!Array.isArray(given)) return badRequest('Expected an Array of MessageEntity');
   const entities: TextEntity[] = [];
   for (const value of given as unknown[]) {
     const entity = readEntity(value);

@@ -7,9 +7,9 @@ import { REPOSITORY } from '../../../support/posthorn-process.js';
 /** Turns the store and its host program into JavaScript once, in the directory `into`: a process that is started many times must not compile it each time. Answers the
  * path of the program, whose argument is the data directory. */
 export function compileHost(into: string): string {
-  const sources = readdirSync(join(REPOSITORY, 'src/local/mongo'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => join('src/local/mongo', name));
+  const sources = readdirSync(join(REPOSITORY, 'src/local'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('telegram'))
+    .map((name) => join('src/local', name));
   for (const name of sources) {
     const target = join(into, name.replace(/\.ts$/, '.js'));
     mkdirSync(dirname(target), { recursive: true });

@@ -15,31 +15,3 @@ export const systemClock: LocalClock = {
     return () => clearTimeout(timer);
   },
 };
-
-/** A clock whose timers can all be dropped at once, when its user ends. */
-export interface OwnedClock extends LocalClock {
-  dropAll(): void;
-}
-
-/** Wraps a clock so that every timer still running can be dropped by one call. Never throws. */
-export function ownClock(clock: LocalClock): OwnedClock {
-  const running = new Set<() => void>();
-  return {
-    now: () => clock.now(),
-    after(ms, run) {
-      const cancel = clock.after(ms, () => {
-        running.delete(cancel);
-        run();
-      });
-      running.add(cancel);
-      return () => {
-        running.delete(cancel);
-        cancel();
-      };
-    },
-    dropAll() {
-      for (const cancel of running) cancel();
-      running.clear();
-    },
-  };
-}

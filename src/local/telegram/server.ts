@@ -4,12 +4,14 @@ import { createBotApi } from './bot-api/bot-api.js';
 import { REFUSALS } from './bot-api/refusal.js';
 import { Sending } from './bot-api/sending.js';
 import { UpdatePolls } from './bot-api/update-polls.js';
-import { type LocalClock, ownClock, systemClock } from './clock.js';
+import { type LocalClock, systemClock } from './clock.js';
 import { makeBot } from './control/bots.js';
 import { LiveFeed } from './control/live-feed.js';
 import { createLocalRoutes } from './control/routes.js';
 import { type Exchange, type HttpListener, listenHttp } from './http/listener.js';
 import { LocalTelegramError } from './local-telegram-error.js';
+import { VirtualClock } from './virtual-clock.js';
+import { Webhooks } from './webhooks/webhooks.js';
 import { lockDirectory } from './world/data-lock.js';
 import { Journal } from './world/journal.js';
 import { World } from './world/world.js';
@@ -31,6 +33,7 @@ export interface LocalTelegramOptions {
   readonly firstBot?: boolean;
   /** About what the kept messages may take on disk, in bytes; older ones are given up first. Default 512 MB. */
   readonly historyBytes?: number;
+  /** What its time is built on; the control API can put that forward (`PUT /local/clock`). Default: the system's clock. */
   readonly clock?: LocalClock;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
@@ -55,13 +58,15 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
   const { log = () => undefined, random = Math.random } = options;
   const dir = join(options.dataDir, 'telegram');
   const release = lockDirectory(dir);
-  const clock = ownClock(options.clock ?? systemClock);
+  const hostClock = options.clock ?? systemClock;
+  const clock = new VirtualClock(hostClock);
   let listener: HttpListener | undefined;
   let journal: Journal | undefined;
   try {
     const opened = Journal.open(dir, () => listener?.schedule(), options.historyBytes);
     journal = opened;
     const world = World.open(dir, opened, log);
+    clock.adopt(world.state.time);
     if (options.firstBot !== false && !world.bots().some(({ making }) => making.first)) {
       makeBot(world, random, { first: true });
     }
@@ -69,19 +74,30 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
       throw new LocalTelegramError('PH_LOCAL_TELEGRAM_DATA', `cannot write to ${dir}`, opened.failure);
     const polls = new UpdatePolls(world, clock);
     const sending = new Sending(world, clock, random);
-    const feed = new LiveFeed(world, clock);
-    const botApi = createBotApi({ world, clock, polls, sending, feed });
-    const localRoutes = createLocalRoutes({ world, clock, polls, random, feed });
+    const feed = new LiveFeed(world, { now: () => clock.now(), after: (ms, run) => hostClock.after(ms, run) });
+    const onDefect = (error: unknown): void =>
+      log(`local telegram: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    const webhooks = new Webhooks({
+      world,
+      clock,
+      random,
+      carryOut: (bot, answer) => botApi.carryOut(bot, answer),
+      onDefect,
+    });
+    const botApi = createBotApi({ world, clock, polls, sending, webhooks, feed });
+    const localRoutes = createLocalRoutes({ world, clock, polls, webhooks, random, feed });
 
-    let retrying = false;
+    let cancelRetry: (() => void) | undefined;
     const beforeAnswers = (): boolean => {
       const durable = world.flush();
-      if (durable) polls.wake(world.takeFresh());
-      else if (!retrying) {
-        retrying = true;
+      if (durable) {
+        const fresh = world.takeFresh();
+        polls.wake(fresh);
+        webhooks.wake(fresh);
+      } else if (cancelRetry === undefined) {
         log(`local telegram: the disk refuses: ${String(opened.failure)}; nothing is taken until it does not`);
-        clock.after(DISK_RETRY_MS, () => {
-          retrying = false;
+        cancelRetry = hostClock.after(DISK_RETRY_MS, () => {
+          cancelRetry = undefined;
           listener?.schedule();
         });
       }
@@ -94,7 +110,7 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
         dispatch(exchange);
       } catch (error) {
         // A defect of ours must not take the other calls along.
-        log(`local telegram: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+        onDefect(error);
         exchange.answer(REFUSALS.internal.code, REFUSALS.internal.body());
       }
     };
@@ -106,7 +122,7 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
       if (fault !== undefined) {
         exchange.answer(fault.code, isLocal ? JSON.stringify({ error: fault.description }) : fault.body());
       } else if (isLocal && /^\/local(\/|$)/.test(request.path)) localRoutes(exchange);
-      else if (request.path.startsWith('/bot') || request.path.startsWith('/file/bot')) botApi(exchange);
+      else if (request.path.startsWith('/bot') || request.path.startsWith('/file/bot')) botApi.take(exchange);
       else exchange.answer(404, REFUSALS.notFound.body());
     };
     const owner = {
@@ -117,10 +133,14 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
     };
     const bound = await listen(dir, options.port, (port) => listenHttp(port, owner));
     listener = bound;
+    // What waited for a webhook when the world was left is delivered now.
+    webhooks.wake([]);
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
+      webhooks.stop();
       await bound.close();
       clock.dropAll();
+      cancelRetry?.();
       if (world.flush()) world.checkpoint();
       opened.close();
       release();

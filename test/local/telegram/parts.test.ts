@@ -257,18 +257,67 @@ t.test('faults are checked and laid over those that hold', (t) => {
 
 t.test('updates wait without gaps in their ids', (t) => {
   const queue = new UpdateQueue(100);
-  for (let i = 1; i <= 3000; i += 1) queue.push(i);
+  for (let i = 1; i <= 3000; i += 1) queue.push(i, 9000);
   t.equal(queue.nextId, 3100);
   t.ok(queue.forgetBelow(2600));
   t.notOk(queue.forgetBelow(2600));
-  t.same(queue.oldest(2), [
-    { id: 2600, offset: 2501 },
-    { id: 2601, offset: 2502 },
+  t.same(queue.from(0, 2), [
+    { id: 2600, offset: 2501, until: 9000 },
+    { id: 2601, offset: 2502, until: 9000 },
   ]);
+  t.equal(queue.idOfNewest(2), 3098);
+  t.equal(queue.idOfNewest(99_999), 2600);
   queue.forgetOffsetsBelow(2990);
   t.equal(queue.firstId, 3089);
   queue.forgetBelow(999_999);
   t.equal(queue.nextId, 3100, 'ids go on');
+  t.end();
+});
+
+t.test('updates leave from the oldest on, singly and when their time is over', (t) => {
+  const step = fc.oneof(
+    fc.record({ push: fc.constantFrom(1000, 150), after: fc.nat(200) }),
+    fc.record({ finish: fc.nat(30) }),
+    fc.record({ below: fc.nat(30) }),
+    fc.record({ packed: fc.constant(true) }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      let queue = new UpdateQueue(7);
+      let model: { id: number; offset: number; until: number }[] = [];
+      let next = 7;
+      let now = 0;
+      for (const taken of steps) {
+        if ('push' in taken) {
+          now += taken.after;
+          queue.push(next * 10, now + taken.push);
+          model.push({ id: next, offset: next * 10, until: now + taken.push });
+          next += 1;
+        } else if ('finish' in taken) {
+          const id = next - taken.finish;
+          t.equal(
+            queue.finish(id),
+            model.some((update) => update.id === id),
+          );
+          model = model.filter((update) => update.id !== id);
+        } else if ('below' in taken) {
+          queue.forgetBelow(next - taken.below);
+          model = model.filter(({ id }) => id >= next - taken.below);
+        } else {
+          const again = new UpdateQueue(queue.firstId);
+          again.adopt(queue.pack());
+          queue = again;
+        }
+        queue.expire(now);
+        model = model.filter(({ until }) => until >= now);
+        t.same(queue.from(0, 100), model);
+        t.equal(queue.length, model.length);
+        t.equal(queue.firstId, model[0]?.id ?? next);
+        t.equal(queue.nextId, next);
+        t.equal(queue.idOfNewest(2), model.at(-2)?.id ?? model[0]?.id ?? next);
+      }
+    }),
+  );
   t.end();
 });
 

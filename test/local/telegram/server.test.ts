@@ -132,7 +132,6 @@ t.test('arguments come by query, JSON, form and multipart; names in any case', a
   t.same((await call('getMyCommands')).body.result, []);
   await call('deleteMyCommands', { language_code: 'de' });
   t.same((await call('getMyCommands', { language_code: 'de' })).body.result, []);
-  t.equal((await call('setWebhook', { url: 'https://example.com' })).status, 400);
   t.same((await call('setWebhook', { url: '' })).body, { ok: true, result: true });
   t.same((await call('getWebhookInfo')).body.result, {
     url: '',

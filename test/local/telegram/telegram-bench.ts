@@ -74,7 +74,7 @@ export async function ask(url: string, init: RequestInit): Promise<Answer> {
 
 /** Starts one on a port of its own, and ends it with the test. */
 export async function bench(t: Test, options: Partial<LocalTelegramOptions> = {}): Promise<Bench> {
-  const telegram = await startLocalTelegram({ dataDir: t.testdir(), port: 0, ...options });
+  const telegram = await startLocalTelegram({ port: 0, ...options, dataDir: options.dataDir ?? t.testdir() });
   t.teardown(() => telegram.stop());
   const local: Bench['local'] = (method, path, body) =>
     ask(`${telegram.url}/local/${path}`, { method, ...(body !== undefined && { body: JSON.stringify(body) }) });

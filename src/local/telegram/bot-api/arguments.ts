@@ -23,7 +23,9 @@ export const UNREADABLE_JSON: unique symbol = Symbol('unreadable JSON');
  * Reads a call's arguments: query, then JSON, urlencoded or multipart by the content type; a body of another type is left alone, as Telegram does.
  * Never throws; a body that can't be read is a refusal.
  */
-export function readArguments(request: HttpRequest): BotArguments | BotRefusal {
+export function readArguments(
+  request: Pick<HttpRequest, 'method' | 'query' | 'contentType' | 'body'>,
+): BotArguments | BotRefusal {
   const { body, contentType } = request;
   if (body.length === 0 || request.method === 'GET') return readPairs(request.query);
   const values = readBody(body, contentType);

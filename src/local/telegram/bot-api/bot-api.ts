@@ -1,23 +1,18 @@
 import type { LocalClock } from '../clock.js';
 import type { LiveFeed } from '../control/live-feed.js';
-import type { Exchange } from '../http/listener.js';
+import type { AnswerPlace, Exchange } from '../http/listener.js';
+import type { WebhookAnswer } from '../webhooks/webhook-client.js';
 import type { Bot } from '../world/bot.js';
 import { countCall } from '../world/counters.js';
 import type { World } from '../world/world.js';
-import {
-  type BotArguments,
-  flagArgument,
-  integerArgument,
-  jsonArgument,
-  readArguments,
-  textArgument,
-} from './arguments.js';
+import { type BotArguments, readArguments, textArgument } from './arguments.js';
 import { getChatAdministrators, getChatMember, getChatMemberCount } from './chat-members.js';
 import { deleteMyCommands, getMyCommands, setMyCommands } from './commands.js';
 import { deleteManyMessages, deleteMessage, pinChatMessage } from './delete-messages.js';
 import { editMessageReplyMarkup, editMessageText } from './edit-message.js';
 import { findChat } from './find-chat.js';
 import { getChat } from './get-chat.js';
+import { getUpdates } from './get-updates.js';
 import { banChatMember, leaveChat, promoteChatMember, restrictChatMember, unbanChatMember } from './govern-members.js';
 import {
   approveChatJoinRequest,
@@ -31,10 +26,8 @@ import { countUnknownArguments } from './known-arguments.js';
 import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
 import { sendMessage } from './send-message.js';
 import type { Sending, SendMethod } from './sending.js';
-import type { UpdatePolls } from './update-polls.js';
+import { deleteWebhook, getWebhookInfo, setWebhook, type WebhookDeps } from './webhook.js';
 
-const UPDATES_LIMIT = 100;
-const POLL_MAX_S = 50;
 const ACTIONS = new Set(
   'typing upload_photo record_video upload_video record_voice upload_voice upload_document choose_sticker find_location record_video_note upload_video_note'.split(
     ' ',
@@ -42,19 +35,28 @@ const ACTIONS = new Set(
 );
 
 /** What the Bot API's methods work on. */
-export interface BotApiDeps {
-  readonly world: World;
+export interface BotApiDeps extends WebhookDeps {
   readonly clock: LocalClock;
-  readonly polls: UpdatePolls;
   readonly sending: Sending;
   /** Hears of each call before it is carried out. */
   readonly feed: Pick<LiveFeed, 'called'>;
 }
 
+/** The Bot API's two entrances. Neither throws; a broken request is a Bot API error. */
+export interface BotApi {
+  /** Takes a request whose path begins with `/bot` or `/file/bot`. */
+  readonly take: (exchange: Exchange) => void;
+  /** Carries out the method call that an answer to a webhook may hold; what it comes to is told to nobody. */
+  readonly carryOut: (bot: Bot, answer: WebhookAnswer) => void;
+}
+
 type PlainMethod = (world: World, bot: Bot, args: BotArguments, now: number) => string | BotRefusal;
+type WiredMethod = (deps: BotApiDeps, bot: Bot, args: BotArguments, now: number) => string | BotRefusal;
 type Method =
   | { readonly name: string; readonly kind: 'plain'; readonly run: PlainMethod }
   | { readonly name: string; readonly kind: 'send'; readonly run: SendMethod }
+  /** Works on more than the world. */
+  | { readonly name: string; readonly kind: 'wired'; readonly run: WiredMethod }
   | { readonly name: string; readonly kind: 'poll' };
 
 const METHODS: ReadonlyMap<string, Method> = new Map(
@@ -91,15 +93,16 @@ const METHODS: ReadonlyMap<string, Method> = new Map(
       { name: 'setMyCommands', kind: 'plain', run: setMyCommands },
       { name: 'getMyCommands', kind: 'plain', run: getMyCommands },
       { name: 'deleteMyCommands', kind: 'plain', run: deleteMyCommands },
-      { name: 'setWebhook', kind: 'plain', run: setWebhook },
-      { name: 'deleteWebhook', kind: 'plain', run: deleteWebhook },
-      { name: 'getWebhookInfo', kind: 'plain', run: getWebhookInfo },
+      { name: 'setWebhook', kind: 'wired', run: setWebhook },
+      { name: 'deleteWebhook', kind: 'wired', run: deleteWebhook },
+      { name: 'getWebhookInfo', kind: 'wired', run: getWebhookInfo },
     ] satisfies Method[]
   ).map((method) => [method.name.toLowerCase(), method]),
 );
 
-/** The Bot API: returns what takes a request whose path begins with `/bot` or `/file/bot`. That never throws; a broken request is a Bot API error. */
-export function createBotApi({ world, clock, polls, sending, feed }: BotApiDeps): (exchange: Exchange) => void {
+/** The Bot API over a world. */
+export function createBotApi(deps: BotApiDeps): BotApi {
+  const { world, clock, polls, sending, feed } = deps;
   const begin = (exchange: Exchange): BotRefusal | undefined => {
     const { request, connection } = exchange;
     connection.botApiAt = clock.now();
@@ -114,7 +117,14 @@ export function createBotApi({ world, clock, polls, sending, feed }: BotApiDeps)
     if (isFile) return REFUSALS.notFound;
     const method = METHODS.get(decode(rest.slice(slash + 1)).toLowerCase());
     if (method === undefined) return REFUSALS.methodNotFound;
-    const args = readArguments(request);
+    return call(bot, method, readArguments(request), exchange);
+  };
+  const call = (
+    bot: Bot,
+    method: Method,
+    args: BotArguments | BotRefusal,
+    exchange: AnswerPlace,
+  ): BotRefusal | undefined => {
     // Calls that write to a chat are counted where they are decided, with what they came to.
     if (method.kind !== 'send') {
       countCall(world.state.counters, method.name);
@@ -126,16 +136,36 @@ export function createBotApi({ world, clock, polls, sending, feed }: BotApiDeps)
     if (method.kind === 'send') sending.begin(method.name, method.run, bot, args, exchange);
     else if (method.kind === 'poll') return getUpdates(world, polls, bot, args, exchange);
     else {
-      const result = method.run(world, bot, args, clock.now());
+      const now = clock.now();
+      const result = method.kind === 'plain' ? method.run(world, bot, args, now) : method.run(deps, bot, args, now);
       if (result instanceof BotRefusal) return result;
       exchange.answer(200, `{"ok":true,"result":${result}}`);
     }
     return undefined;
   };
-  return (exchange) => {
-    const refusal = begin(exchange);
+  const refuse = (exchange: AnswerPlace, refusal: BotRefusal | undefined): void => {
     if (refusal !== undefined) exchange.answer(refusal.code, refusal.body(), undefined, refusal.headers());
   };
+  return {
+    take: (exchange) => refuse(exchange, begin(exchange)),
+    carryOut(bot, answer) {
+      const args = readArguments({ method: 'POST', query: '', ...answer });
+      if (args instanceof BotRefusal) return;
+      const name = textArgument(args, 'method').toLowerCase();
+      const method = NOT_IN_ANSWERS.test(name) ? undefined : METHODS.get(name);
+      if (method === undefined) return;
+      const place = nowhere();
+      refuse(place, call(bot, method, args, place));
+    },
+  };
+}
+
+/** Methods that an answer to a webhook cannot call, by their names in lower case. */
+const NOT_IN_ANSWERS = /^(get.*|setwebhook|deletewebhook|close|logout)$/;
+
+/** Where the answers go that nobody waits for. */
+function nowhere(): AnswerPlace {
+  return { answer: () => undefined, cut: () => undefined, onClosed: undefined };
 }
 
 function decode(text: string): string {
@@ -145,31 +175,6 @@ function decode(text: string): string {
   } catch {
     return text;
   }
-}
-
-function getUpdates(
-  world: World,
-  polls: UpdatePolls,
-  bot: Bot,
-  args: BotArguments,
-  exchange: Exchange,
-): BotRefusal | undefined {
-  const allowed = jsonArgument(args, 'allowed_updates');
-  if (allowed !== undefined) {
-    if (!Array.isArray(allowed) || !allowed.every((kind) => typeof kind === 'string')) {
-      return badRequest("can't parse allowed_updates: expected an Array of String");
-    }
-    if (JSON.stringify(allowed) !== JSON.stringify(bot.settings.allowed ?? [])) {
-      world.configure(bot, { ...bot.settings, allowed: allowed as string[] });
-    }
-  }
-  const offset = integerArgument(args, 'offset') ?? 0;
-  const limit = integerArgument(args, 'limit') ?? UPDATES_LIMIT;
-  const timeout = Math.min(POLL_MAX_S, Math.max(0, integerArgument(args, 'timeout') ?? 0));
-  if (offset > 0) world.confirm(bot, Math.min(offset, bot.queue.nextId));
-  else if (offset < 0) world.confirm(bot, bot.queue.nextId + Math.max(offset, -bot.queue.length));
-  polls.begin(bot, exchange, limit < 1 || limit > UPDATES_LIMIT ? UPDATES_LIMIT : limit, timeout * 1000);
-  return undefined;
 }
 
 function getMe(_world: World, bot: Bot): string {
@@ -183,20 +188,4 @@ function sendChatAction(world: World, bot: Bot, args: BotArguments, now: number)
   if (!ACTIONS.has(textArgument(args, 'action').toLowerCase())) return badRequest('wrong parameter action in request');
   const chat = findChat(world, bot, args, 'act', now);
   return chat instanceof BotRefusal ? chat : 'true';
-}
-
-function setWebhook(world: World, bot: Bot, args: BotArguments): string | BotRefusal {
-  if (textArgument(args, 'url') === '') return deleteWebhook(world, bot, args);
-  return badRequest('bad webhook: webhooks are not built yet in the local Telegram, use getUpdates');
-}
-
-function deleteWebhook(world: World, bot: Bot, args: BotArguments): string {
-  if (flagArgument(args, 'drop_pending_updates')) world.confirm(bot, bot.queue.nextId);
-  return 'true';
-}
-
-function getWebhookInfo(_world: World, bot: Bot): string {
-  const { allowed } = bot.settings;
-  const asked = allowed === undefined || allowed.length === 0 ? '' : `,"allowed_updates":${JSON.stringify(allowed)}`;
-  return `{"url":"","has_custom_certificate":false,"pending_update_count":${bot.queue.length}${asked}}`;
 }

@@ -1,5 +1,5 @@
 import type { LocalClock } from '../clock.js';
-import type { Exchange } from '../http/listener.js';
+import type { AnswerPlace } from '../http/listener.js';
 import { paceTake, paceWait } from '../limits/rate-limits.js';
 import type { Bot } from '../world/bot.js';
 import { countCall } from '../world/counters.js';
@@ -28,7 +28,7 @@ export class Sending {
   }
 
   /** Takes a call under the method's own name and answers it, sooner or later. */
-  begin(name: string, method: SendMethod, bot: Bot, args: BotArguments, exchange: Exchange): void {
+  begin(name: string, method: SendMethod, bot: Bot, args: BotArguments, exchange: AnswerPlace): void {
     const { counters, faults } = this.#world.state;
     this.#inFlight += 1;
     if (this.#inFlight > counters.maxInFlight) {
@@ -46,7 +46,7 @@ export class Sending {
     this.#ending = 0;
   }
 
-  #decide(name: string, method: SendMethod, bot: Bot, args: BotArguments, exchange: Exchange): void {
+  #decide(name: string, method: SendMethod, bot: Bot, args: BotArguments, exchange: AnswerPlace): void {
     const { faults } = this.#world.state;
     const outcome = this.#outcome(method, bot, args);
     if (outcome instanceof BotRefusal) this.#countRefusal(name, outcome);

@@ -4,18 +4,21 @@ import { type ChatEvent, type ChatRecord, type MemberChange, updateKind } from '
 import { type Chat, groupJson, type JoinRequest } from '../world/chats.js';
 import { messageIn, type Place } from '../world/place.js';
 import type { BlockRecord, WrittenRecord } from '../world/record.js';
+import type { WaitingUpdate } from '../world/update-queue.js';
 import type { World } from '../world/world.js';
 import { linkJson } from './invite-links.js';
 import { memberJson } from './member-json.js';
 import { messageJson, placeJson, userJsonOf } from './message-json.js';
 
-const UPDATE_LIFE_MS = 24 * 3600 * 1000;
-
-/** A waiting update as the Bot API's Update, in JSON; undefined when it expired (24 h), its record was given up or its chat is gone. Never throws. */
-export function updateJson(world: World, bot: Bot, id: number, offset: number, now: number): string | undefined {
+/** A waiting update as the Bot API's Update, in JSON; undefined when its record was given up or its chat is gone. Never throws. */
+export function updateJson(
+  world: World,
+  bot: Bot,
+  { id, offset }: Pick<WaitingUpdate, 'id' | 'offset'>,
+): string | undefined {
   const record = world.messages.record(offset);
   if (record === undefined) return undefined;
-  const body = bodyOf(world, bot, id, record, now);
+  const body = bodyOf(world, bot, id, record);
   return body === undefined ? undefined : `{"update_id":${id},${body}}`;
 }
 
@@ -24,22 +27,17 @@ function bodyOf(
   bot: Bot,
   id: number,
   record: NonNullable<ReturnType<World['messages']['record']>>,
-  now: number,
 ): string | undefined {
   switch (record[0]) {
     case 'm':
-      return isAlive(record[4], now) ? writtenBody(world, bot, record) : undefined;
+      return writtenBody(world, bot, record);
     case 'k':
-      return isAlive(record[3], now) ? blockBody(world, bot, record) : undefined;
+      return blockBody(world, bot, record);
     case 'g':
-      return isAlive(record[1], now) ? chatBody(world, bot, id, record) : undefined;
+      return chatBody(world, bot, id, record);
     default:
       return undefined;
   }
-}
-
-function isAlive(at: number, now: number): boolean {
-  return now - at <= UPDATE_LIFE_MS;
 }
 
 function writtenBody(world: World, bot: Bot, record: WrittenRecord): string | undefined {

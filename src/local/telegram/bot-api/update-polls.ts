@@ -1,13 +1,13 @@
 import type { LocalClock } from '../clock.js';
-import type { Exchange } from '../http/listener.js';
+import type { AnswerPlace } from '../http/listener.js';
 import type { Bot } from '../world/bot.js';
 import type { World } from '../world/world.js';
-import { REFUSALS } from './refusal.js';
+import { type BotRefusal, REFUSALS } from './refusal.js';
 import { updateJson } from './update-json.js';
 
 interface Poll {
   readonly bot: Bot;
-  readonly exchange: Exchange;
+  readonly exchange: AnswerPlace;
   readonly limit: number;
   cancel: () => void;
 }
@@ -24,8 +24,8 @@ export class UpdatePolls {
   }
 
   /** Answers with what waits, or as soon as something does, or with nothing after `timeoutMs`. */
-  begin(bot: Bot, exchange: Exchange, limit: number, timeoutMs: number): void {
-    this.interrupt(bot);
+  begin(bot: Bot, exchange: AnswerPlace, limit: number, timeoutMs: number): void {
+    this.interrupt(bot, REFUSALS.otherPoller);
     const updates = this.#take(bot, limit);
     if (updates !== '[]' || timeoutMs === 0) {
       answerOk(exchange, updates);
@@ -41,12 +41,12 @@ export class UpdatePolls {
     exchange.onClosed = () => this.#drop(id, poll);
   }
 
-  /** Ends the poll of a bot, if there is one, since another call takes its place. */
-  interrupt(bot: Bot): void {
+  /** Ends the poll of a bot, if there is one, since another call takes its place or excludes it. */
+  interrupt(bot: Bot, refusal: BotRefusal): void {
     const poll = this.#polls.get(bot.making.id);
     if (poll === undefined) return;
     this.#drop(bot.making.id, poll);
-    poll.exchange.answer(REFUSALS.otherPoller.code, REFUSALS.otherPoller.body());
+    poll.exchange.answer(refusal.code, refusal.body());
   }
 
   /** Answers the polls of bots that got updates. */
@@ -79,22 +79,22 @@ export class UpdatePolls {
   }
 
   #take(bot: Bot, limit: number): string {
-    const now = this.#clock.now();
+    bot.queue.expire(this.#clock.now());
     for (;;) {
-      const waiting = bot.queue.oldest(limit);
+      const waiting = bot.queue.from(bot.queue.firstId, limit);
       if (waiting.length === 0) return '[]';
       const updates: string[] = [];
-      for (const { id, offset } of waiting) {
-        const update = updateJson(this.#world, bot, id, offset, now);
-        if (update !== undefined) updates.push(update);
+      for (const update of waiting) {
+        const json = updateJson(this.#world, bot, update);
+        if (json !== undefined) updates.push(json);
       }
       if (updates.length > 0) return `[${updates.join(',')}]`;
-      // A whole page of expired ones: forget them and look further.
+      // A whole page of what is gone: forget it and look further.
       this.#world.confirm(bot, (waiting.at(-1)?.id ?? 0) + 1);
     }
   }
 }
 
-function answerOk(exchange: Exchange, result: string): void {
+function answerOk(exchange: AnswerPlace, result: string): void {
   exchange.answer(200, `{"ok":true,"result":${result}}`);
 }

@@ -1,5 +1,5 @@
 import { isObject, parseJson } from '../bot-api/arguments.js';
-import type { Exchange } from '../http/listener.js';
+import type { AnswerPlace } from '../http/listener.js';
 import type { WireFlood, WireTold } from '../page/browser/wire.js';
 import type { Bot } from '../world/bot.js';
 
@@ -38,7 +38,7 @@ export class BotLog {
     bot: Bot,
     method: string,
     args: Readonly<Record<string, unknown>>,
-    exchange: Exchange,
+    exchange: AnswerPlace,
   ): void {
     const { answer } = exchange;
     exchange.answer = (code, body, ...rest) => {

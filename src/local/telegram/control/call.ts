@@ -1,5 +1,6 @@
 import type { UpdatePolls } from '../bot-api/update-polls.js';
 import type { LocalClock } from '../clock.js';
+import type { Webhooks } from '../webhooks/webhooks.js';
 import type { Bot } from '../world/bot.js';
 import type { Chat } from '../world/chats.js';
 import type { Place } from '../world/place.js';
@@ -14,6 +15,7 @@ export interface LocalRoutesDeps {
   readonly world: World;
   readonly clock: LocalClock;
   readonly polls: UpdatePolls;
+  readonly webhooks: Webhooks;
   readonly random: () => number;
   readonly feed: LiveFeed;
 }

@@ -15,12 +15,13 @@ export function getStats({ world }: LocalRoutesDeps): Reply {
 }
 
 /** POST reset: counters and faults, and the world if wished. */
-export function postReset({ world, polls }: LocalRoutesDeps, { body }: Call): Reply {
+export function postReset({ world, polls, webhooks }: LocalRoutesDeps, { body }: Call): Reply {
   const strange = strangeField(body, ['world']);
   if (strange !== undefined) return refuse(strange);
   const { world: withWorld = false } = body;
   if (typeof withWorld !== 'boolean') return refuse('world: expected true or false');
   world.reset(withWorld);
   polls.revise();
+  webhooks.revise();
   return done({ world: withWorld });
 }

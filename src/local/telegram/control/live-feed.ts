@@ -1,7 +1,7 @@
 import { updateJson } from '../bot-api/update-json.js';
 import type { LocalClock } from '../clock.js';
 import type { AnswerStream } from '../http/answer-stream.js';
-import type { Exchange } from '../http/listener.js';
+import type { AnswerPlace, Exchange } from '../http/listener.js';
 import type { WireEvents, WireFlood } from '../page/browser/wire.js';
 import type { Bot } from '../world/bot.js';
 import type { ChatEvent } from '../world/chat-events.js';
@@ -70,13 +70,12 @@ export class LiveFeed implements WorldObserver {
   }
 
   /** Notes a call of a bot and, later, its answer. */
-  called(bot: Bot, method: string, args: Readonly<Record<string, unknown>>, exchange: Exchange): void {
+  called(bot: Bot, method: string, args: Readonly<Record<string, unknown>>, exchange: AnswerPlace): void {
     if (this.#tabs.size > 0) this.#log.noteCall(() => this.#clock.now(), bot, method, args, exchange);
   }
 
   queued(bot: Bot, updateId: number, offset: number): void {
-    const now = this.#clock.now();
-    this.#log.noteUpdate(now, bot, () => updateJson(this.#world, bot, updateId, offset, now));
+    this.#log.noteUpdate(this.#clock.now(), bot, () => updateJson(this.#world, bot, { id: updateId, offset }));
   }
 
   changed(record: JournalRecord): void {

@@ -30,19 +30,23 @@ const REASONS: Readonly<Record<number, string>> = {
   501: 'Not Implemented',
 };
 
-/** One request and the place of its answer: exactly one of `answer`, `answerFile`, `cut` and `stream` counts, the first; on a closed connection all do nothing. Never throws. */
-export interface Exchange {
-  readonly request: HttpRequest;
+/** Where the answer to a call goes. Never throws. */
+export interface AnswerPlace {
   /** Queues the answer; it leaves after the turn's `beforeAnswers`, in the order of the requests. `headers` are whole lines, each ending in CRLF. */
   answer(status: number, body: string, contentType?: string, headers?: string): void;
-  /** The same with the bytes of a file, status 200; the file is closed in any case. */
-  answerFile(file: FileAnswer, contentType: string, headers?: string): void;
   /** Ends the connection in place of an answer; what was answered before still leaves. */
   cut(): void;
-  /** Begins an answer without an end, with status 200, behind the answers before it; from within `onExchange` only. Nothing more is read from the connection. Undefined when another answer was given. */
-  stream(contentType: string, headers?: string): AnswerStream | undefined;
   /** Called once when the connection closes before the answer has left. */
   onClosed: (() => void) | undefined;
+}
+
+/** One request and the place of its answer: exactly one of `answer`, `answerFile`, `cut` and `stream` counts, the first; on a closed connection all do nothing. Never throws. */
+export interface Exchange extends AnswerPlace {
+  readonly request: HttpRequest;
+  /** As `answer` with the bytes of a file, status 200; the file is closed in any case. */
+  answerFile(file: FileAnswer, contentType: string, headers?: string): void;
+  /** Begins an answer without an end, with status 200, behind the answers before it; from within `onExchange` only. Nothing more is read from the connection. Undefined when another answer was given. */
+  stream(contentType: string, headers?: string): AnswerStream | undefined;
   /** Notes that this connection speaks the Bot API. */
   readonly connection: { botApiAt: number };
 }

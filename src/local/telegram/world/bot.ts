@@ -19,9 +19,18 @@ export interface BotMaking {
   readonly readsAll?: boolean;
 }
 
-/** What a bot set by itself; `allowed` is its last `allowed_updates`, absent for the default; commands by scope and language. */
+/** Where a bot has its updates posted to; `secretToken` is '' for none, `ipAddress` stands in for the address of the URL's host. */
+export interface WebhookSettings {
+  readonly url: string;
+  readonly secretToken: string;
+  readonly maxConnections: number;
+  readonly ipAddress?: string;
+}
+
+/** What a bot set by itself; `allowed` is its last `allowed_updates`, absent or empty for the default; commands by scope and language. */
 export interface BotSettings {
   allowed?: readonly string[];
+  webhook?: WebhookSettings;
   commands: Record<string, readonly unknown[]>;
 }
 

@@ -1,4 +1,5 @@
 import type { Faults } from '../limits/faults.js';
+import type { VirtualTime } from '../virtual-clock.js';
 import type { BotMaking, BotSettings } from './bot.js';
 import type { ChatRecord } from './chat-events.js';
 import type { Counters } from './counters.js';
@@ -28,9 +29,13 @@ export type JournalRecord =
   | ['c', number, BotSettings]
   /** A bot's updates below an id are confirmed. */
   | ['a', number, number]
+  /** One update of a bot is done, out of turn. */
+  | ['u', number, number]
   | ['f', Faults]
   /** Counters that no other record implies; those that are implied are written along and agree. */
   | ['d', Counters]
+  /** The world's time was put forward, stopped or let go. */
+  | ['t', VirtualTime]
   /** Reset: whether the world too. */
   | ['r', boolean];
 

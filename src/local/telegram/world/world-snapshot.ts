@@ -1,5 +1,6 @@
 import type { Faults } from '../limits/faults.js';
 import { type Pace, paceTake } from '../limits/rate-limits.js';
+import type { VirtualTime } from '../virtual-clock.js';
 import { type Bot, type BotMaking, type BotSettings, newBot } from './bot.js';
 import {
   type Chat,
@@ -28,7 +29,7 @@ interface PackedBot {
   /** The last times that count to the bot's limit, ascending (ms). */
   readonly taken: readonly number[];
   readonly intervals: [number, number[]][];
-  /** The chunks' numbers. A bot's sections: the update queue's offsets, the times of the last second, the marks of its log, then these. */
+  /** The chunks' numbers. A bot's sections: the update queue, the times of the last second, the marks of its log, then these. */
   readonly chunks: readonly number[];
   readonly pinned: readonly (readonly [number, readonly number[]])[];
   readonly openUntil: readonly (readonly [number, number])[];
@@ -58,7 +59,7 @@ interface PackedChat {
 }
 
 /** What a snapshot must say to be read; another is of another version of this program. */
-const FORMAT = 3;
+const FORMAT = 4;
 
 interface PackedWorld {
   readonly format: typeof FORMAT;
@@ -67,6 +68,7 @@ interface PackedWorld {
   readonly nextBotId: number;
   readonly faults: Faults;
   readonly counters: Counters;
+  readonly time: VirtualTime;
   readonly bots: readonly PackedBot[];
   readonly chats: readonly PackedChat[];
   readonly nextGroupId: number;
@@ -78,7 +80,7 @@ interface PackedWorld {
 export function packWorld(state: WorldState, offset: number): Snapshot {
   const sections: Uint8Array[] = [];
   const bots = [...state.bots.values()].map((bot): PackedBot => {
-    for (const list of [bot.queue.offsets(), bot.second.times(), bot.log.marks()]) sections.push(packNumbers(list));
+    for (const list of [bot.queue.pack(), bot.second.times(), bot.log.marks()]) sections.push(packNumbers(list));
     for (const { bytes } of bot.dialogs.chunks.values()) sections.push(bytes);
     for (const { bytes } of bot.groupDialogs.chunks.values()) sections.push(bytes);
     return {
@@ -105,6 +107,7 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
     nextBotId: state.nextBotId,
     faults: state.faults,
     counters: state.counters,
+    time: state.time,
     bots,
     chats: [...chats.byId.values()].map(packChat),
     nextGroupId: chats.nextGroupId,
@@ -160,6 +163,7 @@ export function adoptWorld(state: WorldState, { header, sections }: Snapshot): v
   state.faults = world.faults;
   // A snapshot from before a figure was counted lacks it.
   state.counters = { ...newCounters(), ...world.counters };
+  state.time = world.time;
   const rest = sections.values();
   const nextSection = (): Uint8Array => rest.next().value ?? new Uint8Array(0);
   for (const packed of world.bots) addBot(state, adoptBot(packed, nextSection));
@@ -173,7 +177,8 @@ function adoptBot(packed: PackedBot, nextSection: () => Uint8Array): Bot {
   const bot = newBot(packed.making);
   bot.settings = packed.settings;
   bot.nextMessageId = packed.nextMessageId;
-  bot.queue = new UpdateQueue(packed.firstUpdateId, unpackNumbers(nextSection()));
+  bot.queue = new UpdateQueue(packed.firstUpdateId);
+  bot.queue.adopt(unpackNumbers(nextSection()));
   for (const at of unpackNumbers(nextSection())) bot.second.note(at);
   bot.log.adopt(unpackNumbers(nextSection()), packed.changes);
   for (const at of packed.taken) paceTake(bot.pace, at);

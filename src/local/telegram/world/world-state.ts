@@ -1,4 +1,5 @@
 import { type Faults, NO_FAULTS } from '../limits/faults.js';
+import type { VirtualTime } from '../virtual-clock.js';
 import { type Bot, newBot } from './bot.js';
 import type { Chat, Member } from './chats.js';
 import { type Counters, newCounters } from './counters.js';
@@ -28,6 +29,8 @@ export interface WorldState {
   nextBotId: number;
   faults: Faults;
   counters: Counters;
+  /** How the time of this world stands to the host's. */
+  time: VirtualTime;
 }
 
 /** A world without anyone. Never throws. */
@@ -46,6 +49,7 @@ export function newState(): WorldState {
     nextBotId: FIRST_BOT_ID,
     faults: NO_FAULTS,
     counters: newCounters(),
+    time: { aheadMs: 0 },
   };
 }
 

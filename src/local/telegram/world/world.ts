@@ -1,4 +1,5 @@
 import type { Faults } from '../limits/faults.js';
+import type { VirtualTime } from '../virtual-clock.js';
 import { noteAccepted } from './acceptance.js';
 import { applyChatEvent } from './apply-chat-event.js';
 import { audience } from './audience.js';
@@ -19,6 +20,9 @@ export interface WorldObserver {
   /** A bot got an update, made of the record at an offset. */
   queued(bot: Bot, updateId: number, offset: number): void;
 }
+
+/** How long an update waits to be fetched. */
+const UPDATE_LIFE_MS = 24 * 3600 * 1000;
 
 /**
  * The world: its state in memory, every change appended to the journal before anyone hears of it. Each operation stages its record and
@@ -87,8 +91,17 @@ export class World {
     if (id > bot.queue.firstId && bot.queue.length > 0) this.#record(['a', bot.making.id, id]);
   }
 
+  /** Takes one update of a bot out of those that wait: it was delivered, or never will be. */
+  finish(bot: Bot, id: number): void {
+    if (bot.queue.get(id) !== undefined) this.#record(['u', bot.making.id, id]);
+  }
+
   setFaults(faults: Faults): void {
     this.#record(['f', faults]);
+  }
+
+  setTime(time: VirtualTime): void {
+    this.#record(['t', time]);
   }
 
   reset(withWorld: boolean): void {
@@ -163,7 +176,7 @@ export class World {
     }
     const record: ChatRecord = ['g', at, events, updates];
     this.#journal.append(JSON.stringify(record));
-    for (const [bot, id] of updates) this.#enqueue(this.#botOf(bot), id, offset);
+    for (const [bot, id] of updates) this.#enqueue(this.#botOf(bot), id, offset, at + UPDATE_LIFE_MS);
     this.observer?.changed(record);
   }
 
@@ -237,18 +250,18 @@ export class World {
         bot.dialogs.setStarted(index);
         bot.dialogs.setNewest(index, offset);
         bot.log.note(record[3], offset);
-        this.#enqueue(bot, record[8], offset);
+        this.#enqueue(bot, record[8], offset, record[4] + UPDATE_LIFE_MS);
         break;
       }
       case 'k': {
         const bot = this.#botOf(record[1]);
         bot.dialogs.setBlocked(record[2] - FIRST_PERSON_ID, record[4] === 1);
-        this.#enqueue(bot, record[5], offset);
+        this.#enqueue(bot, record[5], offset, record[3] + UPDATE_LIFE_MS);
         break;
       }
       case 'g':
         for (const event of record[2]) applyChatEvent(this.state, event, record[1], offset);
-        for (const [bot, id] of record[3]) this.#enqueue(this.#botOf(bot), id, offset);
+        for (const [bot, id] of record[3]) this.#enqueue(this.#botOf(bot), id, offset, record[1] + UPDATE_LIFE_MS);
         break;
       case 'b':
         addBot(this.state, newBot(record[1]));
@@ -262,11 +275,17 @@ export class World {
       case 'a':
         this.#botOf(record[1]).queue.forgetBelow(record[2]);
         break;
+      case 'u':
+        this.#botOf(record[1]).queue.finish(record[2]);
+        break;
       case 'f':
         this.state.faults = record[1];
         break;
       case 'd':
         this.state.counters = { ...newCounters(), ...record[1] };
+        break;
+      case 't':
+        this.state.time = record[1];
         break;
       case 'r':
         resetState(this.state, record[1]);
@@ -275,9 +294,9 @@ export class World {
     }
   }
 
-  #enqueue(bot: Bot, id: number, offset: number): void {
+  #enqueue(bot: Bot, id: number, offset: number, until: number): void {
     if (id === 0) return;
-    bot.queue.push(offset);
+    bot.queue.push(offset, until);
     this.#freshFor.add(bot);
     this.observer?.queued(bot, id, offset);
   }

@@ -1,0 +1,123 @@
+import type { LocalClock } from './clock.js';
+
+/** How virtual time stands to the clock beneath it: so many ms ahead of it; or it stands still at a moment (ms since the epoch). */
+export interface VirtualTime {
+  readonly aheadMs: number;
+  readonly stoppedAt?: number;
+}
+
+interface Timer {
+  readonly at: number;
+  readonly run: () => void;
+  cancel: () => void;
+}
+
+/**
+ * A clock over another one that can be put forward, or stand still until it is put forward. Timers follow it: those that fall due on the way
+ * run in order of time, each at its moment, with a turn of the event loop after it. Never throws.
+ */
+export class VirtualClock implements LocalClock {
+  readonly #base: LocalClock;
+  readonly #timers = new Set<Timer>();
+  #aheadMs = 0;
+  #stoppedAt: number | undefined;
+  #wish: VirtualTime = { aheadMs: 0 };
+  #changes: Promise<void> = Promise.resolve();
+
+  constructor(base: LocalClock) {
+    this.#base = base;
+  }
+
+  now(): number {
+    return this.#stoppedAt ?? this.#base.now() + this.#aheadMs;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer: Timer = { at: this.now() + ms, run, cancel: () => undefined };
+    this.#timers.add(timer);
+    this.#arm(timer);
+    return () => this.#drop(timer);
+  }
+
+  /** How it stands, or will when the changes under way are done. */
+  get time(): VirtualTime {
+    return this.#wish;
+  }
+
+  /** Takes its time as it was kept, before anyone has set a timer. */
+  adopt(time: VirtualTime): void {
+    this.#wish = time;
+    this.#set(time);
+  }
+
+  /** Lets time stand still, or go on from where it stood. Resolves when it does. */
+  setStopped(stopped: boolean): Promise<void> {
+    const { aheadMs, stoppedAt } = this.#wish;
+    if (stopped === (stoppedAt !== undefined)) return this.#changes;
+    return this.#change(
+      stoppedAt === undefined
+        ? { aheadMs, stoppedAt: this.#base.now() + aheadMs }
+        : { aheadMs: stoppedAt - this.#base.now() },
+    );
+  }
+
+  /** Puts time forward. Resolves when all that fell due on the way has run. */
+  advance(ms: number): Promise<void> {
+    const { aheadMs, stoppedAt } = this.#wish;
+    return this.#change(stoppedAt === undefined ? { aheadMs: aheadMs + ms } : { aheadMs, stoppedAt: stoppedAt + ms });
+  }
+
+  /** Drops all timers that still run. */
+  dropAll(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+
+  /** Changes happen one after another. */
+  #change(time: VirtualTime): Promise<void> {
+    this.#wish = time;
+    this.#changes = this.#changes.then(() => this.#reach(time));
+    return this.#changes;
+  }
+
+  async #reach(time: VirtualTime): Promise<void> {
+    const end = time.stoppedAt ?? this.#base.now() + time.aheadMs;
+    // On the way it stands at the moment of each timer in turn.
+    this.#set({ aheadMs: this.#aheadMs, stoppedAt: this.now() });
+    for (let next = this.#nextUntil(end); next !== undefined; next = this.#nextUntil(end)) {
+      this.#drop(next);
+      this.#stoppedAt = Math.max(next.at, this.now());
+      next.run();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#set(time);
+  }
+
+  #nextUntil(end: number): Timer | undefined {
+    let next: Timer | undefined;
+    for (const timer of this.#timers) {
+      if (timer.at <= end && (next === undefined || timer.at < next.at)) next = timer;
+    }
+    return next;
+  }
+
+  #set({ aheadMs, stoppedAt }: VirtualTime): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#aheadMs = aheadMs;
+    this.#stoppedAt = stoppedAt;
+    for (const timer of this.#timers) this.#arm(timer);
+  }
+
+  #arm(timer: Timer): void {
+    if (this.#stoppedAt !== undefined) return;
+    timer.cancel = this.#base.after(Math.max(0, timer.at - this.now()), () => {
+      this.#timers.delete(timer);
+      timer.run();
+    });
+  }
+
+  #drop(timer: Timer): void {
+    timer.cancel();
+    this.#timers.delete(timer);
+  }
+}

@@ -149,9 +149,10 @@ export function createBotApi(deps: BotApiDeps): BotApi {
   return {
     take: (exchange) => refuse(exchange, begin(exchange)),
     carryOut(bot, answer) {
-      const args = readArguments({ method: 'POST', query: '', ...answer });
-      if (args instanceof BotRefusal) return;
-      const name = textArgument(args, 'method').toLowerCase();
+      const given = readArguments({ method: 'POST', query: '', ...answer });
+      if (given instanceof BotRefusal) return;
+      const { method: _name, ...args } = given;
+      const name = textArgument(given, 'method').toLowerCase();
       const method = NOT_IN_ANSWERS.test(name) ? undefined : METHODS.get(name);
       if (method === undefined) return;
       const place = nowhere();

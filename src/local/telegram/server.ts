@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBotApi } from './bot-api/bot-api.js';
+import { CallbackAnswers } from './bot-api/callback-answers.js';
 import { REFUSALS } from './bot-api/refusal.js';
 import { Sending } from './bot-api/sending.js';
 import { UpdatePolls } from './bot-api/update-polls.js';
@@ -84,8 +85,9 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
       carryOut: (bot, answer) => botApi.carryOut(bot, answer),
       onDefect,
     });
-    const botApi = createBotApi({ world, clock, polls, sending, webhooks, feed });
-    const localRoutes = createLocalRoutes({ world, clock, polls, webhooks, random, feed });
+    const callbacks = new CallbackAnswers(clock);
+    const botApi = createBotApi({ world, clock, polls, sending, webhooks, callbacks, feed });
+    const localRoutes = createLocalRoutes({ world, clock, polls, webhooks, callbacks, random, feed, onDefect });
 
     let cancelRetry: (() => void) | undefined;
     const beforeAnswers = (): boolean => {

@@ -20,6 +20,7 @@ import type { Place } from '../../../src/local/telegram/world/place.js';
 import { World } from '../../../src/local/telegram/world/world.js';
 import { packWorld } from '../../../src/local/telegram/world/world-snapshot.js';
 
+const UPDATES = ['message', 'edited_message', 'callback_query', 'chat_member', 'chat_join_request'];
 const START = 1_800_000_000_000;
 const PEOPLE = 4;
 
@@ -53,7 +54,7 @@ function populate(world: World): void {
   world.makePeople({ first: FIRST_PERSON_ID, count: PEOPLE, started: true });
   for (const id of [7_000_000_001, 7_000_000_002]) {
     const bot = world.makeBot({ id, token: `${id}:a`, name: 'B', username: `b${id}`, firstUpdateId: 5, first: false });
-    world.configure(bot, { commands: {}, allowed: ['message', 'edited_message', 'chat_member', 'chat_join_request'] });
+    world.configure(bot, { commands: {}, allowed: UPDATES });
   }
   for (const type of ['group', 'supergroup', 'channel'] as const) {
     makeChat(world, { type, title: type, ownerId: FIRST_PERSON_ID }, START);
@@ -117,6 +118,12 @@ function happen(world: World, [kind, a, b, c]: Step, now: number): void {
     () => makeChat(world, { type: 'group', title: `G${a}`, ownerId: person }, now),
     () => world.setBlocked(bot, person, a % 2 === 0, now),
     () => world.confirm(bot, bot.queue.firstId + (a % 3)),
+    () => world.finish(bot, bot.queue.firstId + (a % 5)),
+    () => {
+      const id = world.press(bot, { from: person, chat: place.id, messageId: a, data: 'x' }, now);
+      if (b % 3 === 0) world.answerQuery(bot, id);
+    },
+    () => world.setTime({ aheadMs: a, ...(b % 2 === 0 && { stoppedAt: now }) }),
     () => world.flush() && world.checkpoint(),
   ];
   steps[kind % steps.length]?.();

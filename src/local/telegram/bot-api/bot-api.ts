@@ -6,6 +6,7 @@ import type { Bot } from '../world/bot.js';
 import { countCall } from '../world/counters.js';
 import type { World } from '../world/world.js';
 import { type BotArguments, readArguments, textArgument } from './arguments.js';
+import { answerCallbackQuery, type CallbackDeps } from './callback-answers.js';
 import { getChatAdministrators, getChatMember, getChatMemberCount } from './chat-members.js';
 import { deleteMyCommands, getMyCommands, setMyCommands } from './commands.js';
 import { deleteManyMessages, deleteMessage, pinChatMessage } from './delete-messages.js';
@@ -35,7 +36,7 @@ const ACTIONS = new Set(
 );
 
 /** What the Bot API's methods work on. */
-export interface BotApiDeps extends WebhookDeps {
+export interface BotApiDeps extends WebhookDeps, CallbackDeps {
   readonly clock: LocalClock;
   readonly sending: Sending;
   /** Hears of each call before it is carried out. */
@@ -93,6 +94,7 @@ const METHODS: ReadonlyMap<string, Method> = new Map(
       { name: 'setMyCommands', kind: 'plain', run: setMyCommands },
       { name: 'getMyCommands', kind: 'plain', run: getMyCommands },
       { name: 'deleteMyCommands', kind: 'plain', run: deleteMyCommands },
+      { name: 'answerCallbackQuery', kind: 'wired', run: answerCallbackQuery },
       { name: 'setWebhook', kind: 'wired', run: setWebhook },
       { name: 'deleteWebhook', kind: 'wired', run: deleteWebhook },
       { name: 'getWebhookInfo', kind: 'wired', run: getWebhookInfo },

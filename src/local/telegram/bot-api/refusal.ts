@@ -85,6 +85,8 @@ export const REFUSALS = {
   webhookUrl: badRequest('invalid webhook URL specified'),
   secretTooLong: badRequest('secret token is too long'),
   secretCharacters: badRequest('secret token contains unallowed characters'),
+  messageTooLong: badRequest('MESSAGE_TOO_LONG'),
+  urlInvalid: badRequest('URL_INVALID'),
   queryTooOld: badRequest('query is too old and response timeout expired or query ID is invalid'),
   textEmpty: badRequest('message text is empty'),
   textTooLong: badRequest('message is too long'),

@@ -3,7 +3,7 @@ import type { Bot } from '../world/bot.js';
 import { type ChatEvent, type ChatRecord, type MemberChange, updateKind } from '../world/chat-events.js';
 import { type Chat, groupJson, type JoinRequest } from '../world/chats.js';
 import { messageIn, type Place } from '../world/place.js';
-import type { BlockRecord, WrittenRecord } from '../world/record.js';
+import type { BlockRecord, PressRecord, WrittenRecord } from '../world/record.js';
 import type { WaitingUpdate } from '../world/update-queue.js';
 import type { World } from '../world/world.js';
 import { linkJson } from './invite-links.js';
@@ -33,6 +33,8 @@ function bodyOf(
       return writtenBody(world, bot, record);
     case 'k':
       return blockBody(world, bot, record);
+    case 'q':
+      return pressBody(world, bot, record);
     case 'g':
       return chatBody(world, bot, id, record);
     default:
@@ -58,6 +60,30 @@ function blockBody(world: World, bot: Bot, [, , person, at, blocked]: BlockRecor
   );
 }
 
+/** A press; of a message that is gone only its place is told. */
+function pressBody(
+  world: World,
+  bot: Bot,
+  [, , , { id, from, chat, messageId, data }]: PressRecord,
+): string | undefined {
+  const place = placeAt(world, bot, chat);
+  if (place === undefined || world.state.people.find(from) === undefined) return undefined;
+  const message = world.messages.find(place, messageId);
+  const shown =
+    message === undefined
+      ? `{"chat":${placeJson(world, place)},"message_id":${messageId},"date":0}`
+      : messageJson(world, place, message);
+  return (
+    `"callback_query":{"id":"${id}","from":${userJsonOf(world, from)},"message":${shown},` +
+    `"chat_instance":"${chatInstance(bot, chat)}","data":${JSON.stringify(data)}}`
+  );
+}
+
+/** A number that stands for the chat towards this bot. */
+function chatInstance(bot: Bot, chat: number): bigint {
+  return BigInt.asIntN(64, BigInt(chat) * 6_364_136_223_846_793_005n + BigInt(bot.making.id));
+}
+
 /** The event of a record that an update of this bot was made of. */
 function chatBody(world: World, bot: Bot, id: number, [, at, events, updates]: ChatRecord): string | undefined {
   const [, , index = -1] = updates.find(([to, update]) => to === bot.making.id && update === id) ?? [];
@@ -70,8 +96,11 @@ function chatBody(world: World, bot: Bot, id: number, [, at, events, updates]: C
 }
 
 /** Where an event happened, unless it is gone. */
-function placeOf({ state }: World, bot: Bot, event: ChatEvent): Place | undefined {
-  const id = chatIdOf(event);
+function placeOf(world: World, bot: Bot, event: ChatEvent): Place | undefined {
+  return placeAt(world, bot, chatIdOf(event));
+}
+
+function placeAt({ state }: World, bot: Bot, id: number): Place | undefined {
   if (id > 0) return state.people.find(id) === undefined ? undefined : { id, bot };
   const chat = state.chats.byId.get(id);
   return chat && { id, chat };

@@ -1,3 +1,4 @@
+import type { CallbackAnswers } from '../bot-api/callback-answers.js';
 import type { UpdatePolls } from '../bot-api/update-polls.js';
 import type { LocalClock } from '../clock.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
@@ -17,7 +18,10 @@ export interface LocalRoutesDeps {
   readonly polls: UpdatePolls;
   readonly webhooks: Webhooks;
   readonly random: () => number;
+  readonly callbacks: CallbackAnswers;
   readonly feed: LiveFeed;
+  /** Told of what should not have been thrown. */
+  readonly onDefect: (error: unknown) => void;
 }
 
 /** An answer of the control API: a status and a JSON value. */
@@ -33,8 +37,8 @@ export interface Call {
   readonly path: readonly string[];
 }
 
-/** What carries out one route. Never throws. */
-export type Route = (deps: LocalRoutesDeps, call: Call) => Reply;
+/** What carries out one route, at once or in time. Never throws or rejects. */
+export type Route = (deps: LocalRoutesDeps, call: Call) => Reply | Promise<Reply>;
 
 /** 200 with a value. Never throws. */
 export function done(value: unknown): Reply {

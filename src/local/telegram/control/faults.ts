@@ -15,7 +15,7 @@ export function getStats({ world }: LocalRoutesDeps): Reply {
 }
 
 /** POST reset: counters and faults, and the world if wished. */
-export function postReset({ world, polls, webhooks }: LocalRoutesDeps, { body }: Call): Reply {
+export function postReset({ world, polls, webhooks, callbacks }: LocalRoutesDeps, { body }: Call): Reply {
   const strange = strangeField(body, ['world']);
   if (strange !== undefined) return refuse(strange);
   const { world: withWorld = false } = body;
@@ -23,5 +23,6 @@ export function postReset({ world, polls, webhooks }: LocalRoutesDeps, { body }:
   world.reset(withWorld);
   polls.revise();
   webhooks.revise();
+  if (withWorld) callbacks.dropAll();
   return done({ world: withWorld });
 }

@@ -80,8 +80,8 @@ export function deleteMessage({ world, clock }: LocalRoutesDeps, { body }: Call)
   return done({ messageId: located.message.id });
 }
 
-/** The message that a request names, and the person who names it, or the error's text. */
-function findWritten(
+/** The message that a request names, and the person who names it, or the error's text. Never throws. */
+export function findWritten(
   world: World,
   body: Record<string, unknown>,
   now: number,

@@ -8,6 +8,7 @@ import { deleteMember, deleteWholeChat, postChat, postUpgrade, putMember } from 
 import { getStats, postReset, putFaults } from './faults.js';
 import { deleteMessage, getMessages, postMessage, putMessage } from './messages.js';
 import { deleteBlock, postPeople, putBlock, putBlocks } from './people.js';
+import { postPress } from './presses.js';
 
 /** All routes; `:name` stands for a segment that the route gets in `path`. */
 const ROUTES: Readonly<Record<string, Route>> = {
@@ -28,6 +29,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'PUT messages': putMessage,
   'DELETE messages': deleteMessage,
   'GET messages': getMessages,
+  'POST presses': postPress,
   'GET commands': getCommands,
   'PUT faults': putFaults,
   'GET stats': getStats,
@@ -37,8 +39,6 @@ const TABLE = Object.entries(ROUTES).map(([key, run]) => {
   const [method = '', pattern = ''] = key.split(' ');
   return { method, segments: pattern.split('/'), run };
 });
-const NOT_BUILT = 'presses are not built yet in the local Telegram';
-const LATER = new Set(['presses']);
 
 /** The control API of docs/contract.md, "Local Telegram": returns what takes a request whose path is `/local` or below. Wrong input is 400 and names the field. That never throws. */
 export function createLocalRoutes(deps: LocalRoutesDeps): (exchange: Exchange) => void {
@@ -53,7 +53,9 @@ export function createLocalRoutes(deps: LocalRoutesDeps): (exchange: Exchange) =
       sendEvents(deps, exchange);
       return;
     }
-    sendReply(exchange, route(deps, exchange));
+    const reply = route(deps, exchange);
+    if (reply instanceof Promise) sendLater(deps, exchange, reply);
+    else sendReply(exchange, reply);
   };
 }
 
@@ -71,9 +73,18 @@ function sendReply(exchange: Exchange, { status, value }: Reply): void {
   exchange.answer(status, JSON.stringify(value));
 }
 
-function route(deps: LocalRoutesDeps, { request }: Exchange): Reply {
+function sendLater({ onDefect }: LocalRoutesDeps, exchange: Exchange, reply: Promise<Reply>): void {
+  reply
+    .catch((error: unknown): Reply => {
+      onDefect(error);
+      return refuse('Internal Server Error', 500);
+    })
+    .then((value) => sendReply(exchange, value))
+    .catch(onDefect);
+}
+
+function route(deps: LocalRoutesDeps, { request }: Exchange): Reply | Promise<Reply> {
   const segments = request.path.slice('/local/'.length).split('/');
-  if (LATER.has(segments[0] ?? '')) return refuse(NOT_BUILT, 501);
   const here = TABLE.filter((entry) => matches(entry.segments, segments));
   const found = here.find(({ method }) => method === request.method);
   if (found === undefined) {

@@ -1,4 +1,5 @@
 import { newPace, type Pace } from '../limits/rate-limits.js';
+import { CallbackQueries } from './callback-queries.js';
 import { SecondWindow } from './counters.js';
 import { Dialogs } from './dialogs.js';
 import { MessageLog } from './message-log.js';
@@ -52,6 +53,7 @@ export interface Bot {
   readonly second: SecondWindow;
   /** Chats shut after a 429 under the model `strict`: person's index → until (ms). */
   readonly shutChats: Map<number, number>;
+  readonly queries: CallbackQueries;
   queue: UpdateQueue;
   settings: BotSettings;
   nextMessageId: number;
@@ -71,6 +73,7 @@ export function newBot(making: BotMaking): Bot {
     pace: newPace(),
     second: new SecondWindow(),
     shutChats: new Map(),
+    queries: new CallbackQueries(),
     queue: new UpdateQueue(making.firstUpdateId),
     settings: { commands: {} },
     nextMessageId: 1,

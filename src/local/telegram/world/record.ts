@@ -1,6 +1,7 @@
 import type { Faults } from '../limits/faults.js';
 import type { VirtualTime } from '../virtual-clock.js';
 import type { BotMaking, BotSettings } from './bot.js';
+import type { CallbackQuery } from './callback-queries.js';
 import type { ChatRecord } from './chat-events.js';
 import type { Counters } from './counters.js';
 import type { PeopleRange } from './people.js';
@@ -17,12 +18,18 @@ export type WrittenRecord = ['m', number, number, number, number, number, string
 /** A person blocked (1) or unblocked (0) a bot: bot, person, time, which, the update's id or 0. */
 export type BlockRecord = ['k', number, number, number, 0 | 1, number];
 
+/** A person pressed a button: bot, time, what is asked, the update's id or 0. */
+export type PressRecord = ['q', number, number, CallbackQuery, number];
+
 /** A line of the journal: what happened, in the past tense, enough to make the world again. */
 export type JournalRecord =
   | SentRecord
   | WrittenRecord
   | BlockRecord
   | ChatRecord
+  | PressRecord
+  /** A bot answered a callback query. */
+  | ['w', number, string]
   | ['b', BotMaking]
   | ['p', PeopleRange]
   /** A bot's settings changed. */

@@ -26,6 +26,7 @@ interface PackedBot {
   readonly settings: BotSettings;
   readonly nextMessageId: number;
   readonly firstUpdateId: number;
+  readonly queries: readonly (readonly [string, number])[];
   /** The last times that count to the bot's limit, ascending (ms). */
   readonly taken: readonly number[];
   readonly intervals: [number, number[]][];
@@ -66,6 +67,7 @@ interface PackedWorld {
   readonly people: readonly PeopleRange[];
   readonly nextPersonId: number;
   readonly nextBotId: number;
+  readonly nextQuery: number;
   readonly faults: Faults;
   readonly counters: Counters;
   readonly time: VirtualTime;
@@ -88,6 +90,7 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
       settings: bot.settings,
       nextMessageId: bot.nextMessageId,
       firstUpdateId: bot.queue.firstId,
+      queries: bot.queries.pack(),
       taken: takenTimes(bot.pace),
       intervals: bot.dialogs.intervals(),
       chunks: [...bot.dialogs.chunks.keys()],
@@ -105,6 +108,7 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
     people: state.people.ranges,
     nextPersonId: state.people.nextId,
     nextBotId: state.nextBotId,
+    nextQuery: state.nextQuery,
     faults: state.faults,
     counters: state.counters,
     time: state.time,
@@ -160,6 +164,7 @@ export function adoptWorld(state: WorldState, { header, sections }: Snapshot): v
   for (const range of world.people) state.people.add(range);
   if (state.people.nextId < world.nextPersonId) state.people.skipTo(world.nextPersonId);
   state.nextBotId = world.nextBotId;
+  state.nextQuery = world.nextQuery;
   state.faults = world.faults;
   // A snapshot from before a figure was counted lacks it.
   state.counters = { ...newCounters(), ...world.counters };
@@ -179,6 +184,7 @@ function adoptBot(packed: PackedBot, nextSection: () => Uint8Array): Bot {
   bot.nextMessageId = packed.nextMessageId;
   bot.queue = new UpdateQueue(packed.firstUpdateId);
   bot.queue.adopt(unpackNumbers(nextSection()));
+  bot.queries.adopt(packed.queries);
   for (const at of unpackNumbers(nextSection())) bot.second.note(at);
   bot.log.adopt(unpackNumbers(nextSection()), packed.changes);
   for (const at of packed.taken) paceTake(bot.pace, at);

@@ -27,6 +27,8 @@ export interface WorldState {
   readonly byToken: Map<string, Bot>;
   readonly chats: Chats;
   nextBotId: number;
+  /** What tells one callback query from another. */
+  nextQuery: number;
   faults: Faults;
   counters: Counters;
   /** How the time of this world stands to the host's. */
@@ -47,6 +49,7 @@ export function newState(): WorldState {
       nextIndex: 0,
     },
     nextBotId: FIRST_BOT_ID,
+    nextQuery: 1,
     faults: NO_FAULTS,
     counters: newCounters(),
     time: { aheadMs: 0 },

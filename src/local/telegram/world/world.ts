@@ -4,6 +4,7 @@ import { noteAccepted } from './acceptance.js';
 import { applyChatEvent } from './apply-chat-event.js';
 import { audience } from './audience.js';
 import { type Bot, type BotMaking, type BotSettings, newBot, wants } from './bot.js';
+import { type CallbackQuery, QUERY_LIFE_MS } from './callback-queries.js';
 import type { ChatEvent, ChatRecord } from './chat-events.js';
 import { newCounters } from './counters.js';
 import type { Journal } from './journal.js';
@@ -89,6 +90,19 @@ export class World {
   /** Forgets a bot's updates below an id. */
   confirm(bot: Bot, id: number): void {
     if (id > bot.queue.firstId && bot.queue.length > 0) this.#record(['a', bot.making.id, id]);
+  }
+
+  /** A person's press of a button of a bot's message; returns the id of the callback query. */
+  press(bot: Bot, press: Omit<CallbackQuery, 'id'>, now: number): string {
+    const id = String(BigInt(press.from) * 2n ** 32n + BigInt(this.state.nextQuery));
+    const update = wants(bot, 'callback_query') ? bot.queue.nextId : 0;
+    this.#record(['q', bot.making.id, roundMs(now), { id, ...press }, update]);
+    return id;
+  }
+
+  /** A bot answers a callback query. */
+  answerQuery(bot: Bot, id: string): void {
+    this.#record(['w', bot.making.id, id]);
   }
 
   /** Takes one update of a bot out of those that wait: it was delivered, or never will be. */
@@ -262,6 +276,16 @@ export class World {
       case 'g':
         for (const event of record[2]) applyChatEvent(this.state, event, record[1], offset);
         for (const [bot, id] of record[3]) this.#enqueue(this.#botOf(bot), id, offset, record[1] + UPDATE_LIFE_MS);
+        break;
+      case 'q': {
+        const bot = this.#botOf(record[1]);
+        this.state.nextQuery += 1;
+        bot.queries.open(record[3].id, record[2]);
+        this.#enqueue(bot, record[4], offset, record[2] + QUERY_LIFE_MS);
+        break;
+      }
+      case 'w':
+        this.#botOf(record[1]).queries.close(record[2]);
         break;
       case 'b':
         addBot(this.state, newBot(record[1]));

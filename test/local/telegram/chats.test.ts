@@ -1,5 +1,5 @@
 import t from 'tap';
-import { bench } from './telegram-bench.js';
+import { bench, manualClock } from './telegram-bench.js';
 
 t.test('groups, supergroups and channels: made, entered, written in, heard of', async (t) => {
   const { call, local, people, updates, botId } = await bench(t);
@@ -90,4 +90,72 @@ t.test('groups, supergroups and channels: made, entered, written in, heard of', 
     t.equal(answer.status, 400);
     t.match(answer.body.error, field);
   }
+});
+
+t.test('privacy off, anonymous administrators, deleted accounts', async (t) => {
+  const { call, local, people, updates, botId } = await bench(t);
+  const [owner = 0, ann = 0, gone = 0] = await people(3, { firstName: 'Ann' });
+  const { id: chat } = (await local('POST', 'chats', { type: 'supergroup', title: 'S', ownerId: owner })).body;
+  await local('PUT', `chats/${chat}/members/${botId}`, {});
+  await local('PUT', `chats/${chat}/members/${gone}`, {});
+  const anonymous = { status: 'administrator', rights: ['is_anonymous'] };
+  await local('PUT', `chats/${chat}/members/${ann}`, anonymous);
+  const write = async (from: number): Promise<unknown[]> => {
+    await updates();
+    await local('POST', 'messages', { from, chat, text: 'x' });
+    return updates();
+  };
+  t.same(await write(owner), []);
+  t.match((await local('PUT', `bots/${botId}`, { privacy: 1 })).body.error, /^privacy:/);
+  t.match((await local('PUT', 'bots/5', { privacy: true })).body.error, /^id:/);
+  t.match((await local('PUT', `bots/${botId}`, { privacy: false })).body, { id: botId, privacy: false });
+  t.equal((await call('getMe')).body.result.can_read_all_group_messages, true);
+  t.match(await write(owner), [{ message: { from: { id: owner }, text: 'x', sender_chat: undefined } }]);
+  t.match(await write(ann), [{ message: { from: { username: 'GroupAnonymousBot' }, sender_chat: { id: chat } } }]);
+  t.match((await local('GET', `messages?chat=${chat}&user=${owner}`)).body.at(-1).from, { id: chat, title: 'S' });
+
+  t.same((await local('DELETE', `people/${gone}`)).body, { id: gone });
+  t.match((await local('DELETE', `people/${gone}`)).body.error, /^userId: .* has deleted the account/);
+  t.match((await local('POST', 'messages', { from: gone, chat, text: 'x' })).body.error, /^from: .* has deleted/);
+  for (const [method, args] of [
+    ['sendMessage', { text: 'x' }],
+    ['sendChatAction', { action: 'typing' }],
+    ['editMessageText', { text: 'x', message_id: 1 }],
+  ] as const) {
+    t.match((await call(method, { chat_id: gone, ...args })).body, {
+      error_code: 403,
+      description: 'Forbidden: user is deactivated',
+    });
+  }
+  const { result } = (await call('getChatMember', { chat_id: chat, user_id: gone })).body;
+  t.same(result, { user: { id: gone, is_bot: false, first_name: '' }, status: 'member' });
+});
+
+t.test('a bot writes 20 messages a minute to a group', async (t) => {
+  const clock = manualClock();
+  const { call, local, people, botId } = await bench(t, { clock });
+  const [owner = 0] = await people(1);
+  const chats: number[] = [];
+  for (const type of ['group', 'supergroup', 'channel', 'supergroup']) {
+    const { id } = (await local('POST', 'chats', { type, title: type, ownerId: owner })).body;
+    await local('PUT', `chats/${id}/members/${botId}`, {});
+    chats.push(id);
+  }
+  const send = async (chat: number | undefined): Promise<unknown> => {
+    const { body } = await call('sendMessage', { chat_id: chat, text: '#1 x' });
+    return body.ok === true ? 'sent' : body.parameters.retry_after;
+  };
+  for (const chat of chats.slice(0, 3)) {
+    for (let i = 0; i < 20; i += 1) {
+      t.equal(await send(chat), 'sent');
+      await clock.advance(100);
+    }
+    t.equal(await send(chat), 58, 'the 21st of the minute');
+    t.equal(await send(chats[3]), 'sent', 'another chat has its own minute');
+    await clock.advance(57_949);
+    t.equal(await send(chat), 1);
+    await clock.advance(1);
+    t.equal(await send(chat), 'sent', 'a minute less the tolerance');
+  }
+  t.match((await local('GET', 'stats')).body, { accepted: 66, distinct: 4, duplicates: 62, tooMany: 6 });
 });

@@ -182,7 +182,7 @@ function decode(text: string): string {
 
 function getMe(_world: World, bot: Bot): string {
   return (
-    `${bot.userJson.slice(0, -1)},"can_join_groups":true,"can_read_all_group_messages":${bot.making.readsAll === true},"supports_inline_queries":false,` +
+    `${bot.userJson.slice(0, -1)},"can_join_groups":true,"can_read_all_group_messages":${bot.settings.readsAll === true},"supports_inline_queries":false,` +
     '"can_connect_to_business":false,"has_main_web_app":false}'
   );
 }

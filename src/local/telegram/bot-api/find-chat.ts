@@ -43,8 +43,12 @@ export function findChat(world: World, bot: Bot, args: BotArguments, access: Acc
     return chat?.members.has(bot.making.id) ? accessTo(bot, chat, access, now) : REFUSALS.chatNotFound;
   }
   const range = world.state.people.find(id);
-  if (range !== undefined) return { id, bot, range };
-  return world.state.bots.has(id) && id !== bot.making.id ? REFUSALS.toBot : REFUSALS.chatNotFound;
+  if (range !== undefined) {
+    const isGone = world.state.people.deactivated.has(id) && access !== 'look' && access !== 'lookAtMembers';
+    return isGone ? REFUSALS.deactivated : { id, bot, range };
+  }
+  const isToBot = access === 'act' && world.state.bots.has(id) && id !== bot.making.id;
+  return isToBot ? REFUSALS.toBot : REFUSALS.chatNotFound;
 }
 
 function accessTo(bot: Bot, chat: Chat, access: Access, now: number): ChatTarget | BotRefusal {

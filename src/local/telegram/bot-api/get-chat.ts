@@ -8,7 +8,7 @@ import type { World } from '../world/world.js';
 import type { BotArguments } from './arguments.js';
 import { findChat, type PrivateTarget } from './find-chat.js';
 import { messageJson, placeJson } from './message-json.js';
-import { BotRefusal, REFUSALS } from './refusal.js';
+import { BotRefusal } from './refusal.js';
 
 const ALWAYS =
   '"accent_color_id":0,"max_reaction_count":11,' +
@@ -17,7 +17,7 @@ const ALWAYS =
 /** getChat: the Bot API's ChatFullInfo, with what exists here. Never throws. */
 export function getChat(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
   const target = findChat(world, bot, args, 'look', now);
-  if (target instanceof BotRefusal) return target === REFUSALS.toBot ? REFUSALS.chatNotFound : target;
+  if (target instanceof BotRefusal) return target;
   return target.chat === undefined ? personInfo(world, target) : chatInfo(world, target.chat, bot, now);
 }
 

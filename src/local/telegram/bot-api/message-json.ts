@@ -24,19 +24,23 @@ export function placeJson({ state }: World, { chat, id }: Place): string {
     : chatJson(state.people.person(range, id));
 }
 
-/** Who wrote a message, as the Bot API's Message shows it: members with a comma at their end. Never throws. */
-export function senderJson(world: World, place: Place, from: number): string {
-  if (place.chat?.type === 'channel') return `"sender_chat":${groupJson(place.chat)},`;
-  return `"from":${userJsonOf(world, from)},`;
+/** The account that Telegram names as the author of what anonymous administrators write. */
+const GROUP_ANONYMOUS_BOT = '{"id":1087968824,"is_bot":true,"first_name":"Group","username":"GroupAnonymousBot"}';
+
+/** Who wrote a message, as the Bot API's Message shows it: members with a comma at their end. */
+function senderJson(world: World, { chat }: Place, { from, anonymous }: ChatMessage): string {
+  if (chat?.type === 'channel') return `"sender_chat":${groupJson(chat)},`;
+  if (chat === undefined || anonymous !== true) return `"from":${userJsonOf(world, from)},`;
+  return `"from":${GROUP_ANONYMOUS_BOT},"sender_chat":${groupJson(chat)},`;
 }
 
 /** A message as the Bot API's Message, in JSON; those that it refers to are shown to a depth of one. Never throws. */
 export function messageJson(world: World, place: Place, message: ChatMessage, depth = 0): string {
-  const { id, from, at, editedAt, text, extra } = message;
+  const { id, at, editedAt, text, extra } = message;
   const edited = editedAt === undefined ? '' : `,"edit_date":${Math.floor(editedAt / 1000)}`;
   const content = text === '' ? '' : `,"text":${JSON.stringify(text)}`;
   return (
-    `{"message_id":${id},${senderJson(world, place, from)}"chat":${placeJson(world, place)},"date":${Math.floor(at / 1000)}` +
+    `{"message_id":${id},${senderJson(world, place, message)}"chat":${placeJson(world, place)},"date":${Math.floor(at / 1000)}` +
     `${edited}${replyJson(world, place, extra, depth)}${content}${extraJson(world, place, extra, depth)}}`
   );
 }

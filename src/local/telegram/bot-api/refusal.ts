@@ -122,6 +122,7 @@ export const REFUSALS = {
   noRightToLinks: badRequest('not enough rights to manage chat invite link'),
   noRightToRequests: badRequest('not enough rights to manage chat join requests'),
   linkUnknown: badRequest('INVITE_HASH_EXPIRED'),
+  deactivated: forbidden('user is deactivated'),
   toBot: forbidden("bot can't send messages to bots"),
   buttonData: badRequest('BUTTON_DATA_INVALID'),
   buttonUrl: badRequest('BUTTON_URL_INVALID'),

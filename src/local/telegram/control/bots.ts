@@ -4,6 +4,7 @@ import type { World } from '../world/world.js';
 import {
   type Call,
   done,
+  findBot,
   isName,
   isUsername,
   type LocalRoutesDeps,
@@ -28,6 +29,18 @@ export function postBot({ world, random }: LocalRoutesDeps, { body }: Call): Rep
   const taken = world.bots().some(({ making }) => making.username.toLowerCase() === username?.toLowerCase());
   if (taken) return refuse('username: taken by another bot');
   return done(showBot(makeBot(world, random, { username, name, first: false })));
+}
+
+/** PUT bots/:id: `privacy` false has it get all messages of people in groups, as BotFather's setprivacy does. */
+export function putBot({ world }: LocalRoutesDeps, { path, body }: Call): Reply {
+  const strange = strangeField(body, ['privacy']);
+  if (strange !== undefined) return refuse(strange);
+  const bot = findBot(world, 'id', path[0]);
+  if (typeof bot === 'string') return refuse(bot);
+  const { privacy } = body;
+  if (typeof privacy !== 'boolean') return refuse('privacy: expected true or false');
+  world.configure(bot, { ...bot.settings, readsAll: !privacy });
+  return done({ ...showBot(bot), privacy });
 }
 
 /** Makes a bot with a token of its own; names are made up where none is wished. Never throws. */

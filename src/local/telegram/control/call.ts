@@ -88,7 +88,8 @@ export function findBot(world: World, field: string, value: unknown): Bot | stri
 export function findPerson(world: World, field: string, value: unknown): number | string {
   const id = readId(value);
   if (id === undefined) return `${field}: expected the id of a person`;
-  return world.state.people.find(id) === undefined ? `${field}: nobody made person ${id}` : id;
+  if (world.state.people.find(id) === undefined) return `${field}: nobody made person ${id}`;
+  return world.state.people.deactivated.has(id) ? `${field}: person ${id} has deleted the account` : id;
 }
 
 /** The group, supergroup or channel that a field names, or the error's text. */

@@ -19,14 +19,15 @@ export function messagesSeen(world: World, place: Place, after: number, member?:
   return found.reverse();
 }
 
-/** What a person sees of a message, as docs/contract.md's `GET /local/messages` shows it; the sender of a channel's post is the channel. */
+/** What a person sees of a message, as docs/contract.md's `GET /local/messages` shows it; the sender of what is written in the name of the chat is the chat. */
 export function messageSeen(
   world: World,
   place: Place,
-  { id, from, at, text, extra, editedAt }: ChatMessage,
+  { id, from, anonymous, at, text, extra, editedAt }: ChatMessage,
 ): WireMessage {
   const markup = extra.reply_markup;
-  const sender = place.chat?.type === 'channel' ? placeJson(world, place) : userJsonOf(world, from);
+  const isChats = place.chat?.type === 'channel' || anonymous === true;
+  const sender = isChats ? placeJson(world, place) : userJsonOf(world, from);
   return {
     messageId: id,
     from: JSON.parse(sender) as WireUser,

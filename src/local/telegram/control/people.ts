@@ -46,6 +46,14 @@ export function postPeople({ world }: LocalRoutesDeps, { body }: Call): Reply {
   return done({ ...people.person(range, first), started });
 }
 
+/** DELETE people/:userId: deletes the account; the person stays in chats as one without a name. */
+export function deletePerson({ world }: LocalRoutesDeps, { path }: Call): Reply {
+  const person = findPerson(world, 'userId', path[0]);
+  if (typeof person === 'string') return refuse(person);
+  world.deactivate(person);
+  return done({ id: person });
+}
+
 /** PUT and DELETE blocks/:userId/:botId. */
 export const putBlock: Route = (deps, call) => block(deps, call, true);
 export const deleteBlock: Route = (deps, call) => block(deps, call, false);

@@ -1,20 +1,22 @@
 import { isObject, parseJson, UNREADABLE_JSON } from '../bot-api/arguments.js';
 import type { Exchange } from '../http/listener.js';
 import { sendPage } from '../page/chat-page.js';
-import { getBots, postBot } from './bots.js';
+import { getBots, postBot, putBot } from './bots.js';
 import { findPerson, type LocalRoutesDeps, type Reply, type Route, refuse, strangeField } from './call.js';
 import { getChats, getCommands, getPeople } from './chat-list.js';
 import { deleteMember, deleteWholeChat, postChat, postUpgrade, putMember } from './chats.js';
 import { getStats, postReset, putFaults } from './faults.js';
 import { deleteMessage, getMessages, postMessage, putMessage } from './messages.js';
-import { deleteBlock, postPeople, putBlock, putBlocks } from './people.js';
+import { deleteBlock, deletePerson, postPeople, putBlock, putBlocks } from './people.js';
 import { postPress } from './presses.js';
 
 /** All routes; `:name` stands for a segment that the route gets in `path`. */
 const ROUTES: Readonly<Record<string, Route>> = {
   'GET bots': getBots,
   'POST bots': postBot,
+  'PUT bots/:id': putBot,
   'POST people': postPeople,
+  'DELETE people/:userId': deletePerson,
   'GET people': getPeople,
   'PUT blocks': putBlocks,
   'PUT blocks/:userId/:botId': putBlock,

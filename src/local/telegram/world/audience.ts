@@ -76,7 +76,7 @@ function hearsMessage(
   if (from === bot.making.id) return false;
   if (chat.type === 'channel') return true;
   if (state.bots.has(from)) return false;
-  if (isAdmin || bot.making.readsAll === true || repliesTo === bot.making.id) return true;
+  if (isAdmin || bot.settings.readsAll === true || repliesTo === bot.making.id) return true;
   return isCommandFor(text, extra.entities, bot.making.username);
 }
 

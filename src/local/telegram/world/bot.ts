@@ -16,8 +16,6 @@ export interface BotMaking {
   readonly username: string;
   readonly firstUpdateId: number;
   readonly first: boolean;
-  /** Whether its privacy mode is off: in groups it gets all messages of people. */
-  readonly readsAll?: boolean;
 }
 
 /** Where a bot has its updates posted to; `secretToken` is '' for none, `ipAddress` stands in for the address of the URL's host. */
@@ -28,8 +26,12 @@ export interface WebhookSettings {
   readonly ipAddress?: string;
 }
 
-/** What a bot set by itself; `allowed` is its last `allowed_updates`, absent or empty for the default; commands by scope and language. */
+/**
+ * What is set of a bot: `allowed` is its last `allowed_updates`, absent or empty for the default; commands by scope and language; `readsAll`
+ * when its privacy mode is off, so that it gets all messages of people in groups.
+ */
 export interface BotSettings {
+  readsAll?: boolean;
   allowed?: readonly string[];
   webhook?: WebhookSettings;
   commands: Record<string, readonly unknown[]>;

@@ -19,6 +19,8 @@ export interface ChatMessage {
   readonly extra: MessageExtra;
   /** Whether it tells of an event rather than being written by someone. */
   readonly service?: boolean;
+  /** Whether an administrator wrote it in the name of the group. */
+  readonly anonymous?: boolean;
   /** Author of the message that it replies to. */
   readonly repliesTo?: number;
   /** When it was edited last (ms since the epoch). */

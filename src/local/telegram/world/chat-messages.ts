@@ -1,5 +1,5 @@
 import type { ChatEvent, ChatMessage } from './chat-events.js';
-import { nextMessageId } from './chats.js';
+import { isAnonymous, nextMessageId, standing } from './chats.js';
 import { newestIn, type Place } from './place.js';
 import type { MessageExtra } from './record.js';
 import type { World } from './world.js';
@@ -43,6 +43,7 @@ export function contentMessage(
     ...newMessage(place, from, now),
     text,
     extra: reply === undefined ? extra : { ...extra, reply_to: reply.id },
+    ...(place.chat !== undefined && isAnonymous(standing(place.chat, from, now)) && { anonymous: true }),
     ...(reply !== undefined && { repliesTo: reply.from }),
   };
 }

@@ -220,6 +220,11 @@ export function hasRight(member: Member, right: AdminRight): boolean {
   return member.status === 'creator' || (member.status === 'administrator' && member.rights?.includes(right) === true);
 }
 
+/** Whether someone with that standing writes in the name of the group. Never throws. */
+export function isAnonymous({ status, rights }: Member): boolean {
+  return status === 'administrator' && rights?.includes('is_anonymous') === true;
+}
+
 /** Whether someone may do what members may; administrators may, where no right of theirs is asked for. Never throws. */
 export function isPermitted(chat: Chat, member: Member, permission: Permission): boolean {
   if (isAdministrator(member)) return true;

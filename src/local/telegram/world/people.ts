@@ -24,6 +24,8 @@ export class People {
   #ranges: PeopleRange[] = [];
   #last: PeopleRange | undefined;
   #next = FIRST_PERSON_ID;
+  /** Those who have deleted their accounts. */
+  readonly deactivated = new Set<number>();
 
   /** The id that the next person gets. */
   get nextId(): number {
@@ -45,6 +47,7 @@ export class People {
   clear(): void {
     this.#ranges = [];
     this.#last = undefined;
+    this.deactivated.clear();
   }
 
   /** Has ids go on from a higher one. */
@@ -74,6 +77,7 @@ export class People {
 
   /** The person of that id in that range (see `find`). */
   person(range: PeopleRange, id: number): Person {
+    if (this.deactivated.has(id)) return { id, firstName: '' };
     const single = range.count === 1;
     return {
       id,

@@ -32,6 +32,8 @@ export type JournalRecord =
   | ['w', number, string]
   | ['b', BotMaking]
   | ['p', PeopleRange]
+  /** A person deleted the account. */
+  | ['x', number]
   /** A bot's settings changed. */
   | ['c', number, BotSettings]
   /** A bot's updates below an id are confirmed. */

@@ -66,6 +66,7 @@ interface PackedWorld {
   readonly format: typeof FORMAT;
   readonly people: readonly PeopleRange[];
   readonly nextPersonId: number;
+  readonly deactivated: readonly number[];
   readonly nextBotId: number;
   readonly nextQuery: number;
   readonly faults: Faults;
@@ -107,6 +108,7 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
     format: FORMAT,
     people: state.people.ranges,
     nextPersonId: state.people.nextId,
+    deactivated: [...state.people.deactivated],
     nextBotId: state.nextBotId,
     nextQuery: state.nextQuery,
     faults: state.faults,
@@ -163,6 +165,7 @@ export function adoptWorld(state: WorldState, { header, sections }: Snapshot): v
   const world = header as PackedWorld;
   for (const range of world.people) state.people.add(range);
   if (state.people.nextId < world.nextPersonId) state.people.skipTo(world.nextPersonId);
+  for (const person of world.deactivated) state.people.deactivated.add(person);
   state.nextBotId = world.nextBotId;
   state.nextQuery = world.nextQuery;
   state.faults = world.faults;

@@ -83,6 +83,11 @@ export class World {
     this.#record(['p', range]);
   }
 
+  /** A person deletes the account: nobody can write to him any more, nor he to anyone. */
+  deactivate(person: number): void {
+    this.#record(['x', person]);
+  }
+
   configure(bot: Bot, settings: BotSettings): void {
     this.#record(['c', bot.making.id, settings]);
   }
@@ -292,6 +297,9 @@ export class World {
         break;
       case 'p':
         this.state.people.add(record[1]);
+        break;
+      case 'x':
+        this.state.people.deactivated.add(record[1]);
         break;
       case 'c':
         this.#botOf(record[1]).settings = record[2];

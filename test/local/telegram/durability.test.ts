@@ -1,39 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { Pool } from 'undici';
 import { startLocalTelegram } from '../../../src/local/telegram/server.js';
+import { host, json } from './telegram-host.js';
 
-const FIXTURE = fileURLToPath(new URL('host.fixture.ts', import.meta.url));
 const IS_LONG = process.env.POSTHORN_TEST_LONG !== undefined;
-
-interface Host {
-  readonly url: string;
-  readonly child: ChildProcess;
-  end(signal: NodeJS.Signals): Promise<void>;
-}
-
-async function host(t: Test, dataDir: string): Promise<Host> {
-  const child = spawn(process.execPath, ['--import', 'tsx', FIXTURE, dataDir, '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_OPTIONS: '' },
-  });
-  t.teardown(() => child.kill('SIGKILL'));
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  return {
-    url: line.toString().trim(),
-    child,
-    async end(signal) {
-      const ended = once(child, 'exit');
-      child.kill(signal);
-      await ended;
-    },
-  };
-}
 
 interface Bot {
   readonly id: number;
@@ -45,13 +18,6 @@ interface Stats {
   readonly duplicates: number;
   readonly outOfOrder: number;
   readonly calls: Record<string, number | undefined>;
-}
-
-async function json<T>(pool: Pool, method: 'GET' | 'POST' | 'PUT', path: string, body?: unknown): Promise<T> {
-  const answer = await pool.request({ method, path, ...(body !== undefined && { body: JSON.stringify(body) }) });
-  const value = (await answer.body.json()) as T;
-  if (answer.statusCode !== 200) throw new Error(`${path}: ${JSON.stringify(value)}`);
-  return value;
 }
 
 t.test('what was answered survives kill -9 at any moment', async (t) => {

@@ -55,8 +55,8 @@ export interface LocalTelegramControl {
   bots(): Promise<{ id: number; token: string }[]>;
   /** Makes people who have written to the bot. */
   people(count: number): Promise<number[]>;
-  /** Makes one with a name, who has written to the bot. */
-  person(firstName: string): Promise<number>;
+  /** Makes one with a name, who has written to the bot unless `started` is false. */
+  person(firstName: string, started?: boolean): Promise<number>;
   block(botId: number, userIds: readonly number[]): Promise<void>;
   unblock(botId: number, userId: number): Promise<void>;
   faults(faults: object): Promise<void>;
@@ -89,7 +89,8 @@ export function localTelegramControl(url: string): LocalTelegramControl {
     url,
     bots: () => call('GET', 'bots'),
     people: async (count) => (await call<{ ids: number[] }>('POST', 'people', { count })).ids,
-    person: async (firstName) => (await call<{ id: number }>('POST', 'people', { firstName })).id,
+    person: async (firstName, started = true) =>
+      (await call<{ id: number }>('POST', 'people', { firstName, started })).id,
     async block(botId, userIds) {
       await call('PUT', 'blocks', { botId, userIds });
     },

@@ -18,13 +18,17 @@ const SECRET = 'Secret_token-1';
 type Library = 'telegraf' | 'grammy' | 'aiogram' | 'python-telegram-bot';
 type Mode = 'polling' | 'webhook';
 
-/** What a person who talks with the bot can do and has seen. */
+/** Ada talks with the bot; Bob has never written to it. */
 interface Scene {
   readonly control: LocalTelegramControl;
   readonly client: PosthornProcess;
   readonly botId: number;
-  readonly person: number;
+  readonly ada: number;
+  readonly bob: number;
+  /** Ada writes to the bot. */
   write(text: string): Promise<void>;
+  /** Calls a method in the bot's name. */
+  call<T>(method: string): Promise<T>;
 }
 
 /** What a person sees of a message, without ids and dates. */
@@ -40,8 +44,9 @@ interface Sight {
 interface Row {
   readonly when: string;
   act(scene: Scene): Promise<void>;
-  /** The bot's new messages in the private chat. */
-  readonly sees: readonly Sight[];
+  /** The bot's new messages in the private chat with Ada. */
+  readonly sees?: readonly Sight[];
+  readonly bobSees?: readonly Sight[];
   /** The client's new lines, each kind once. */
   readonly says?: (scene: Scene) => readonly string[];
 }
@@ -79,18 +84,33 @@ const ROWS: readonly Row[] = [
   },
   {
     when: 'a person blocks the bot',
-    async act({ control, botId, person }) {
+    async act({ control, botId, ada }) {
       await control.faults({ limits: 'off' });
-      await control.block(botId, [person]);
+      await control.block(botId, [ada]);
     },
-    sees: [],
-    says: ({ person }) => [`my_chat_member ${person} kicked`, '403 Forbidden: bot was blocked by the user'],
+    says: ({ ada }) => [`my_chat_member ${ada} kicked`, '403 Forbidden: bot was blocked by the user'],
   },
   {
     when: 'a person unblocks the bot',
-    act: ({ control, botId, person }) => control.unblock(botId, person),
+    act: ({ control, botId, ada }) => control.unblock(botId, ada),
     sees: [{ text: 'Welcome back.' }],
-    says: ({ person }) => [`my_chat_member ${person} member`],
+    says: ({ ada }) => [`my_chat_member ${ada} member`],
+  },
+  {
+    when: 'a person asks to join a supergroup that the bot governs',
+    async act({ control, client, botId, ada, bob, call }) {
+      const choir = await control.chat('supergroup', 'Choir', ada);
+      await control.join(choir, botId, { status: 'administrator', rights: ['can_invite_users'] });
+      const inviteLink = await client.line('invite ');
+      const status = await control.join(choir, bob, { inviteLink });
+      if (status !== 'requested') throw new Error(`Bob is ${status}`);
+      await eventually('Bob is a member', PATIENCE_MS, async () => {
+        const member = await call<{ status: string }>(`getChatMember?chat_id=${choir}&user_id=${bob}`);
+        return member.status === 'member';
+      });
+    },
+    bobSees: [{ text: 'Welcome to Choir, Bob.' }],
+    says: () => ['invite'],
   },
 ];
 
@@ -138,7 +158,7 @@ async function playAll(t: Test, library: Library, mode: Mode): Promise<void> {
   await control.faults({ limits: 'off' });
   const [bot] = await control.bots();
   if (bot === undefined) throw new Error('the local Telegram has no bot');
-  const person = await control.person('Ada');
+  const ada = await control.person('Ada');
   const webhook = mode === 'webhook' ? `http://127.0.0.1:${await freePort()}/updates` : undefined;
   const [program, script] = command;
   const client = startProcess(t, {
@@ -152,30 +172,43 @@ async function playAll(t: Test, library: Library, mode: Mode): Promise<void> {
     },
   });
   await client.line('ready @');
-  const ofBot = async () =>
-    (await control.messages(bot.id, person)).filter((message) => message.from.id === bot.id).map(sightOf);
-  const linesOf = () => client.stdout().split('\n').slice(0, -1);
+  const call = <T>(method: string) => botApi<T>(telegram.url, bot.token, method);
+  const seenBy = async (person: number) =>
+    (await control.messages(bot.id, person)).filter(({ from }) => from.id === bot.id).map(sightOf);
+  // Of an invite link, which is another each time, only the word.
+  const linesOf = () =>
+    client
+      .stdout()
+      .replaceAll(/^invite .*$/gm, 'invite')
+      .split('\n')
+      .slice(0, -1);
   const scene: Scene = {
     control,
     client,
     botId: bot.id,
-    person,
-    write: (text) => control.write(person, bot.id, text),
+    ada,
+    bob: await control.person('Bob', false),
+    write: (text) => control.write(ada, bot.id, text),
+    call,
   };
-  for (const { when, act, sees, says } of ROWS) {
-    const seen = (await ofBot()).length;
-    const lines = linesOf().length;
+  for (const { when, act, sees = [], bobSees = [], says } of ROWS) {
+    const before = { ada: (await seenBy(ada)).length, bob: (await seenBy(scene.bob)).length, lines: linesOf().length };
+    const news = async () => ({
+      ada: (await seenBy(ada)).slice(before.ada),
+      bob: (await seenBy(scene.bob)).slice(before.bob),
+      client: [...new Set(linesOf().slice(before.lines))],
+    });
     await act(scene);
-    const said = says?.(scene) ?? [];
+    const due = { ada: sees, bob: bobSees, client: says?.(scene) ?? [] };
     await eventually(when, PATIENCE_MS, async () => {
       if (!client.running) throw new Error(`the client ended: ${client.stderr()}`);
-      return (await ofBot()).length >= seen + sees.length && linesOf().length >= lines + said.length;
+      const { ada, bob, client: lines } = await news();
+      return ada.length >= due.ada.length && bob.length >= due.bob.length && lines.length >= due.client.length;
     });
-    t.strictSame((await ofBot()).slice(seen), sees, when);
-    t.strictSame([...new Set(linesOf().slice(lines))], said, `${when}: what the client says`);
+    t.strictSame(await news(), due, when);
   }
   t.strictSame(
-    await botApi(telegram.url, bot.token, 'getMyCommands'),
+    await call('getMyCommands'),
     [
       { command: 'start', description: 'Begin' },
       { command: 'help', description: 'What there is' },
@@ -185,7 +218,7 @@ async function playAll(t: Test, library: Library, mode: Mode): Promise<void> {
   const { tooMany } = await control.stats();
   t.ok(tooMany === 2 || tooMany === 3, `each 429 was obeyed: there were ${tooMany} for two or three waits`);
   const { url } = await eventually('all updates are confirmed', PATIENCE_MS, async () => {
-    const info = await botApi<{ url: string; pending_update_count: number }>(telegram.url, bot.token, 'getWebhookInfo');
+    const info = await call<{ url: string; pending_update_count: number }>('getWebhookInfo');
     return info.pending_update_count === 0 && info;
   });
   t.equal(url, webhook ?? '', 'the webhook that the client set');

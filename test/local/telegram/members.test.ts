@@ -213,6 +213,8 @@ t.test('restrictions', async (t) => {
     can_send_polls: true,
     can_send_photos: false,
     can_manage_topics: true,
+    can_edit_tag: true,
+    can_react_to_messages: true,
   });
   t.equal(await act({ permissions: { can_send_other_messages: true }, use_independent_chat_permissions: true }), true);
   t.match(await member(), { can_send_messages: false, can_send_other_messages: true, can_send_photos: false });

@@ -11,6 +11,11 @@ const MEDIA: readonly Permission[] = [
   'can_send_voice_notes',
 ];
 const RICH: readonly Permission[] = ['can_send_other_messages', 'can_add_web_page_previews'];
+const DEFAULTS: readonly (readonly [Permission, Permission])[] = [
+  ['can_manage_topics', 'can_pin_messages'],
+  ['can_edit_tag', 'can_pin_messages'],
+  ['can_react_to_messages', 'can_send_messages'],
+];
 const LEGACY: readonly Permission[] = ['can_send_messages', ...MEDIA, ...RICH];
 
 /** The permissions that are to hold, given those that held. */
@@ -37,9 +42,9 @@ export function readPermissions(args: BotArguments): NextPermissions | BotRefusa
     }
   }
   const allowed = new Set(granted((name) => given[name] === true, given.can_send_media_messages === true));
-  // A topic may be made by those who may pin, unless it is said otherwise.
-  if (given.can_manage_topics === undefined && allowed.has('can_pin_messages')) allowed.add('can_manage_topics');
   const next = isIndependent ? allowed : imply(allowed);
+  // Unless it is said otherwise: who may pin may make topics and edit his tag, who may write may react.
+  for (const [name, like] of DEFAULTS) if (given[name] === undefined && next.has(like)) next.add(name);
   return () => PERMISSIONS.filter((name) => next.has(name));
 }
 

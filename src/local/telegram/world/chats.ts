@@ -26,15 +26,18 @@ export const ADMIN_RIGHTS = [
   'can_post_stories',
   'can_edit_stories',
   'can_delete_stories',
+  'can_send_welcome_messages',
   'can_manage_topics',
+  'can_manage_tags',
+  'can_manage_direct_messages',
   'is_anonymous',
 ] as const;
 
 /** One right of an administrator. */
 export type AdminRight = (typeof ADMIN_RIGHTS)[number];
 
-const NOT_IN_CHANNELS = new Set<AdminRight>(['can_pin_messages', 'can_manage_topics']);
-const NOT_IN_GROUPS = new Set<AdminRight>(['can_post_messages', 'can_edit_messages']);
+const NOT_IN_CHANNELS = new Set<AdminRight>(['can_pin_messages', 'can_manage_topics', 'can_manage_tags']);
+const NOT_IN_GROUPS = new Set<AdminRight>(['can_post_messages', 'can_edit_messages', 'can_manage_direct_messages']);
 
 /** The rights that an administrator can have in a type of chat. Never throws. */
 export function rightsOf(type: ChatType): AdminRight[] {
@@ -53,6 +56,8 @@ export const PERMISSIONS = [
   'can_send_polls',
   'can_send_other_messages',
   'can_add_web_page_previews',
+  'can_react_to_messages',
+  'can_edit_tag',
   'can_change_info',
   'can_invite_users',
   'can_pin_messages',

@@ -9,7 +9,7 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.enums import ChatType, ParseMode
 from aiogram.exceptions import TelegramForbiddenError, TelegramRetryAfter
-from aiogram.filters import Command, CommandStart
+from aiogram.filters import PROMOTED_TRANSITION, ChatMemberUpdatedFilter, Command, CommandStart
 from aiogram.types import (
     BotCommand,
     CallbackQuery,
@@ -99,6 +99,12 @@ async def my_chat_member(event: ChatMemberUpdated, bot: Bot) -> None:
         await bot.send_message(event.from_user.id, "Welcome back.")
     except TelegramForbiddenError as error:
         tell(f"403 {error.message}")
+
+
+@router.my_chat_member(ChatMemberUpdatedFilter(PROMOTED_TRANSITION))
+async def promoted(event: ChatMemberUpdated) -> None:
+    link = await event.chat.create_invite_link(name="On request", creates_join_request=True)
+    tell(f"invite {link.invite_link}")
 
 
 @router.chat_join_request()

@@ -56,7 +56,12 @@ async function obeying(call) {
 
 bot.on('my_chat_member', async (ctx) => {
   const { from, chat, new_chat_member: now } = ctx.myChatMember;
-  if (chat.type !== 'private') return;
+  if (chat.type !== 'private') {
+    if (now.status !== 'administrator') return;
+    const link = await ctx.createChatInviteLink({ name: 'On request', creates_join_request: true });
+    tell(`invite ${link.invite_link}`);
+    return;
+  }
   tell(`my_chat_member ${from.id} ${now.status}`);
   try {
     await ctx.api.sendMessage(from.id, 'Welcome back.');

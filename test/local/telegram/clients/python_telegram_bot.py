@@ -5,7 +5,7 @@ import os
 from urllib.parse import urlsplit
 
 from telegram import BotCommand, InlineKeyboardButton, InlineKeyboardMarkup, Update
-from telegram.constants import ChatType, ParseMode
+from telegram.constants import ChatMemberStatus, ChatType, ParseMode
 from telegram.error import Forbidden, RetryAfter
 from telegram.ext import (
     Application,
@@ -86,6 +86,9 @@ async def obeying(call):
 async def my_chat_member(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
     event = update.my_chat_member
     if event.chat.type != ChatType.PRIVATE:
+        if event.new_chat_member.status == ChatMemberStatus.ADMINISTRATOR:
+            link = await event.chat.create_invite_link(name="On request", creates_join_request=True)
+            tell(f"invite {link.invite_link}")
         return
     tell(f"my_chat_member {event.from_user.id} {event.new_chat_member.status}")
     try:

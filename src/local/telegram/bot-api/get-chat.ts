@@ -12,7 +12,7 @@ import { BotRefusal } from './refusal.js';
 
 const ALWAYS =
   '"accent_color_id":0,"max_reaction_count":11,' +
-  '"accepted_gift_types":{"unlimited_gifts":true,"limited_gifts":true,"unique_gifts":true,"premium_subscription":true}';
+  '"accepted_gift_types":{"unlimited_gifts":true,"limited_gifts":true,"unique_gifts":true,"premium_subscription":true,"gifts_from_channels":true}';
 
 /** getChat: the Bot API's ChatFullInfo, with what exists here. Never throws. */
 export function getChat(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {

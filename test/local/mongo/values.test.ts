@@ -1,6 +1,7 @@
 import {
   Binary,
   BSONRegExp,
+  Code,
   Decimal128,
   type Document,
   Double,
@@ -12,10 +13,12 @@ import {
   ObjectId,
   serialize,
   Timestamp,
+  UUID,
 } from 'bson';
 import fc from 'fast-check';
 import t from 'tap';
 import { compareValues } from '../../../src/local/mongo/bson/compare.js';
+import { messageText } from '../../../src/local/mongo/bson/message-text.js';
 import { arithmetic } from '../../../src/local/mongo/bson/numbers.js';
 import { field, type RawValue, rawDocument, Type, validateDocument } from '../../../src/local/mongo/bson/raw-value.js';
 import { StoreError } from '../../../src/local/mongo/errors.js';
@@ -271,6 +274,33 @@ const PATTERNS: readonly [string, string, readonly string[], readonly string[]][
   ['(?P<n>a)(?#note)b', '', ['ab'], ['a']],
   ['(?!b)*a', '', ['a'], ['b']],
 ];
+
+t.test('documents as messages show them', (t) => {
+  const table: [unknown, string][] = [
+    ['a@x', '"a@x"'],
+    [null, 'null'],
+    [true, 'true'],
+    [new Int32(5), '5'],
+    [new Double(5), '5.0'],
+    [new Double(-2.5), '-2.5'],
+    [long('9007199254740993'), '9007199254740993'],
+    [decimal('1.10'), '1.10'],
+    [new Date(1_700_000_000_123), 'new Date(1700000000123)'],
+    [new ObjectId('65a000000000000000000001'), "ObjectId('65a000000000000000000001')"],
+    [new Binary(Buffer.from([0, 171]), 0), 'BinData(0, 00AB)'],
+    [new UUID('6f1c5c8e-3f3f-4f0e-9a52-0c4c7f6f8d11'), 'UUID("6f1c5c8e-3f3f-4f0e-9a52-0c4c7f6f8d11")'],
+    [new BSONRegExp('^a', 'i'), '/^a/i'],
+    [new Timestamp({ t: 3, i: 4 }), 'Timestamp(3, 4)'],
+    [new MinKey(), 'MinKey'],
+    [[], '[]'],
+    [[1, ['x']], '[ 1, [ "x" ] ]'],
+    [{}, '{}'],
+    [{ a: { b: 1 }, c: null }, '{ a: { b: 1 }, c: null }'],
+    [new Code('f'), '{"$code":"f"}'],
+  ];
+  for (const [one, text] of table) t.equal(messageText(raw({ 'x.y': one, z: 1 })), `{ x.y: ${text}, z: 1 }`);
+  t.end();
+});
 
 t.test('regular expressions as PCRE2 reads them', (t) => {
   for (const [pattern, options, yes, no] of PATTERNS) {

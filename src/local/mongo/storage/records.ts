@@ -1,4 +1,4 @@
-import { deserialize, EJSON } from 'bson';
+import { messageText } from '../bson/message-text.js';
 import { field, type RawValue, rawDocument } from '../bson/raw-value.js';
 import { bsonWriter } from '../bson/writer.js';
 import { StoreError } from '../errors.js';
@@ -42,11 +42,10 @@ function duplicateKey(collection: Collection, index: Index, row: readonly RawVal
     writer.value(path, row[i] as RawValue);
   });
   const keyValue = rawDocument(writer.finish());
-  const shown = EJSON.stringify(deserialize(keyValue.bytes), { relaxed: true });
   return new StoreError(
     11000,
     'DuplicateKey',
-    `E11000 duplicate key error collection: ${collection.namespace} index: ${index.name} dup key: ${shown}`,
+    `E11000 duplicate key error collection: ${collection.namespace} index: ${index.name} dup key: ${messageText(keyValue)}`,
     { keyPattern: field(index.spec, 'key'), keyValue },
   );
 }

@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const program = installed('secantusdb');
 const FILES = [
   'test/local/mongo/manual.test.ts',
-  'test/local/mongo/mongoose.test.ts',
+  'test/local/mongo/mongoose/*.test.ts',
   'test/local/mongo/agenda.test.ts',
   'test/store/*.test.ts',
   'test/api/operations.test.ts',

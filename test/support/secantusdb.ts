@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MongoClient } from 'mongodb';
+import { type Db, MongoClient } from 'mongodb';
 import { eventually } from './eventually.js';
 
 /** A running SecantusDB: an independent server of MongoDB's wire protocol, over WiredTiger. */
@@ -16,6 +16,11 @@ export interface SecantusDb {
 }
 
 const START_MS = 60_000;
+
+/** Whether a server is a SecantusDB, by its own answer to buildInfo. */
+export async function isSecantusDb(db: Db): Promise<boolean> {
+  return 'secantusVersion' in (await db.command({ buildInfo: 1 }));
+}
 
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -1,7 +1,6 @@
 import { serialize } from 'bson';
 import fc from 'fast-check';
 import { Binary, type Collection, Decimal128, type Document, Double, Long, MongoClient, ObjectId } from 'mongodb';
-import mongoose from 'mongoose';
 import t from 'tap';
 import { rawDocument } from '../../../src/local/mongo/bson/raw-value.js';
 import { dispatch } from '../../../src/local/mongo/commands/dispatch.js';
@@ -591,38 +590,6 @@ t.test('collections and databases', async (t) => {
   t.match(await db.admin().serverStatus(), { ok: 1, connections: { current: Number } });
   t.match(await db.admin().ping(), { ok: 1 });
   t.ok(store.clients() > 0);
-});
-
-t.test('Mongoose', async (t) => {
-  const connection = await mongoose.createConnection(store.uri).asPromise();
-  t.teardown(() => connection.close());
-  const schema = new mongoose.Schema(
-    { bot: Number, name: String, tags: [String], seen: Date, sub: { a: Number } },
-    { timestamps: true },
-  ).index({ bot: 1, name: 1 }, { unique: true });
-  const Person = connection.model('Person', schema);
-  await Person.init();
-  const ann = await Person.create({ bot: 1, name: 'Ann', tags: ['x'] });
-  await t.rejects(Person.create({ bot: 1, name: 'Ann' }), { code: 11000 });
-  ann.tags.push('y');
-  ann.set('sub.a', 3);
-  await ann.save();
-  t.match((await Person.findById(ann._id).lean()) ?? {}, { tags: ['x', 'y'], sub: { a: 3 }, __v: 1 });
-  t.match(await Person.findOneAndUpdate({ name: 'Bob' }, { bot: 2 }, { upsert: true, returnDocument: 'after' }), {
-    bot: 2,
-    name: 'Bob',
-  });
-  t.equal(await Person.countDocuments({ tags: 'y' }), 1);
-  t.match(await Person.bulkWrite([{ updateOne: { filter: { bot: 1 }, update: { $addToSet: { tags: 'z' } } } }]), {
-    modifiedCount: 1,
-  });
-  t.strictSame(
-    (await Person.find().sort('-name').select('name')).map(({ name }) => name),
-    ['Bob', 'Ann'],
-  );
-  t.equal(await Person.exists({ name: 'Nobody' }), null);
-  t.strictSame((await Person.deleteMany({})).deletedCount, 2);
-  t.strictSame(await Person.syncIndexes(), []);
 });
 
 t.test('documents expire by their TTL index', async (t) => {

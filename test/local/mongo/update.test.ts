@@ -2,7 +2,6 @@ import { deepStrictEqual as deepEqual, strictEqual as equal, notStrictEqual as n
 import { type Document, deserialize, EJSON, type Int32, serialize, Timestamp } from 'bson';
 import fc from 'fast-check';
 import { type Collection, MongoClient } from 'mongodb';
-import mongoose from 'mongoose';
 import t from 'tap';
 import { field, type RawValue, rawDocument } from '../../../src/local/mongo/bson/raw-value.js';
 import { StoreError } from '../../../src/local/mongo/errors.js';
@@ -393,74 +392,6 @@ t.test('empty timestamps on the top level of inserts and replacements become the
   t.ok((second.at as Timestamp).t > 0);
   t.notOk((second.at as Timestamp).equals(second.too as Timestamp), 'each is another');
   t.equal((third.at as Timestamp).t, 0, 'an operator sets what it is given');
-});
-
-t.test('Mongoose', async (t) => {
-  const connection = await mongoose.createConnection(store.uri).asPromise();
-  t.teardown(() => connection.close());
-  const item = new mongoose.Schema({ sku: String, quantity: Number, tags: [String] });
-  const Order = connection.model(
-    'Order',
-    new mongoose.Schema({ number: Number, items: [item], log: [String], state: String }),
-  );
-  const order = await Order.create({
-    number: 1,
-    items: [
-      { sku: 'a', quantity: 1 },
-      { sku: 'b', quantity: 2, tags: ['x'] },
-    ],
-  });
-  const items = async (): Promise<unknown[]> =>
-    ((await Order.findById(order._id).lean())?.items ?? []).map(({ sku, quantity, tags }) => [
-      sku,
-      quantity,
-      tags.join(''),
-    ]);
-  await Order.updateOne({ _id: order._id, 'items._id': order.items[1]?._id }, { $inc: { 'items.$.quantity': 5 } });
-  await Order.updateOne(
-    { _id: order._id },
-    { $set: { 'items.$[i].quantity': 9 }, $push: { 'items.$[j].tags': { $each: ['y', 'z'], $slice: -2 } } },
-    { arrayFilters: [{ 'i.sku': 'a' }, { 'j.sku': 'b' }] },
-  );
-  t.strictSame(await items(), [
-    ['a', 9, ''],
-    ['b', 7, 'yz'],
-  ]);
-  const loaded = await Order.findById(order._id).orFail();
-  loaded.items[0]?.set('quantity', 3);
-  loaded.items[1]?.tags.push('w');
-  loaded.items.push({ sku: 'c', quantity: 4 });
-  (loaded.log as mongoose.Types.Array<string>).addToSet('one');
-  await loaded.save();
-  loaded.items.pull(loaded.items[0]?._id);
-  await loaded.save();
-  t.strictSame(await items(), [
-    ['b', 7, 'yzw'],
-    ['c', 4, ''],
-  ]);
-  const changed = await Order.findOneAndUpdate(
-    { number: 1, items: { $elemMatch: { sku: 'c', quantity: { $gte: 4 } } } },
-    { $unset: { 'items.$.quantity': 1 }, state: 'done', $pop: { log: 1 } },
-    { returnDocument: 'after' },
-  ).lean();
-  t.match(changed, { state: 'done', log: [] });
-  t.strictSame(await items(), [
-    ['b', 7, 'yzw'],
-    ['c', undefined, ''],
-  ]);
-  await Order.bulkWrite([
-    { updateOne: { filter: { number: 2 }, update: { $setOnInsert: { state: 'new' } }, upsert: true } },
-    { updateMany: { filter: {}, update: { $pull: { items: { sku: 'b' } } } } },
-  ]);
-  t.strictSame(await items(), [['c', undefined, '']]);
-  await Order.updateMany({}, [{ $set: { copy: '$state' } }], { updatePipeline: true, strict: false });
-  t.strictSame(
-    (await Order.find().sort('number').lean()).map(({ state, ...rest }) => [state, (rest as { copy?: unknown }).copy]),
-    [
-      ['done', 'done'],
-      ['new', 'new'],
-    ],
-  );
 });
 
 t.test('an update that fails leaves its document as it was, one that does not is found by the indexes', async (t) => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { MongoClient } from 'mongodb';
 import type { Test } from 'tap';
+import { isSecantusDb } from '../../../support/secantusdb.js';
 import { caseName, MANUAL_CASES } from './cases.js';
 import { expectedText, observedText } from './observe.js';
 import { SECANTUSDB_DIFFERENCES } from './secantusdb-differences.js';
@@ -14,7 +15,7 @@ export async function checkManual(t: Test, uri: string): Promise<void> {
     await db.dropDatabase();
     await client.close();
   });
-  const independent = 'secantusVersion' in (await db.command({ buildInfo: 1 }));
+  const independent = await isSecantusDb(db);
   for (const one of MANUAL_CASES) {
     const name = caseName(one);
     const known = independent ? SECANTUSDB_DIFFERENCES.get(name) : undefined;

@@ -9,7 +9,7 @@ const ARGUMENTS_MAX_BYTES = 1024 * 1024;
 const FILE_MAX_BYTES = 50 * 1024 * 1024;
 
 /** Where the files of a call are among its arguments. */
-const FILES: unique symbol = Symbol('files');
+export const FILES: unique symbol = Symbol('files');
 
 /** The arguments of one Bot API call by name, from the query and the body (which wins), values as sent; and the files that came with them. */
 export type BotArguments = Readonly<Record<string, unknown>> & {

@@ -9,10 +9,13 @@ import { type BotArguments, readArguments, textArgument } from './arguments.js';
 import { answerCallbackQuery, type CallbackDeps } from './callback-answers.js';
 import { getChatAdministrators, getChatMember, getChatMemberCount } from './chat-members.js';
 import { deleteMyCommands, getMyCommands, setMyCommands } from './commands.js';
+import { copyMessage } from './copy-message.js';
 import { deleteManyMessages, deleteMessage, pinChatMessage } from './delete-messages.js';
+import { editMessageCaption, editMessageMedia } from './edit-media.js';
 import { editMessageReplyMarkup, editMessageText } from './edit-message.js';
 import { findChat } from './find-chat.js';
 import { getChat } from './get-chat.js';
+import { downloadFile, getFile } from './get-file.js';
 import { getUpdates } from './get-updates.js';
 import { banChatMember, leaveChat, promoteChatMember, restrictChatMember, unbanChatMember } from './govern-members.js';
 import {
@@ -25,6 +28,7 @@ import {
 } from './invite-links.js';
 import { countUnknownArguments } from './known-arguments.js';
 import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
+import { sendDocument, sendPhoto } from './send-media.js';
 import { sendMessage } from './send-message.js';
 import type { Sending, SendMethod } from './sending.js';
 import { deleteWebhook, getWebhookInfo, setWebhook, type WebhookDeps } from './webhook.js';
@@ -65,6 +69,12 @@ const METHODS: ReadonlyMap<string, Method> = new Map(
     [
       { name: 'getUpdates', kind: 'poll' },
       { name: 'sendMessage', kind: 'send', run: sendMessage },
+      { name: 'sendPhoto', kind: 'send', run: sendPhoto },
+      { name: 'sendDocument', kind: 'send', run: sendDocument },
+      { name: 'copyMessage', kind: 'send', run: copyMessage },
+      { name: 'editMessageCaption', kind: 'plain', run: editMessageCaption },
+      { name: 'editMessageMedia', kind: 'plain', run: editMessageMedia },
+      { name: 'getFile', kind: 'plain', run: getFile },
       { name: 'getMe', kind: 'plain', run: getMe },
       { name: 'logOut', kind: 'plain', run: () => REFUSALS.logOut },
       { name: 'close', kind: 'plain', run: () => REFUSALS.close },
@@ -116,7 +126,7 @@ export function createBotApi(deps: BotApiDeps): BotApi {
     const token = decode(rest.slice(0, slash));
     const bot = world.state.byToken.get(token);
     if (bot === undefined) return /^\d+:[\w-]+$/.test(token) ? REFUSALS.unauthorized : REFUSALS.tokenMalformed;
-    if (isFile) return REFUSALS.notFound;
+    if (isFile) return downloadFile(world, bot, decode(rest.slice(slash + 1)), exchange);
     const method = METHODS.get(decode(rest.slice(slash + 1)).toLowerCase());
     if (method === undefined) return REFUSALS.methodNotFound;
     return call(bot, method, readArguments(request), exchange);

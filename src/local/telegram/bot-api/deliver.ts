@@ -15,6 +15,7 @@ import {
   jsonArgument,
   UNREADABLE_JSON,
 } from './arguments.js';
+import type { Upload } from './file-argument.js';
 import { findChat, type PrivateTarget, type Target } from './find-chat.js';
 import { messageJson, placeJson } from './message-json.js';
 import { BotRefusal, badRequest, noRightToSend, REFUSALS, tooManyRequests } from './refusal.js';
@@ -26,9 +27,11 @@ const SECOND_MS = 1000;
 export interface Draft {
   /** The method's own name, for the counters. */
   readonly method: string;
-  /** '' when it is no text. */
+  /** The text or caption; '' for none. */
   readonly text: string;
   readonly textJson: string;
+  /** What the answer shows of the content: members, at least one. */
+  readonly content: string;
   /** Members of the record's extra object, each `"name":value`. */
   readonly kept: readonly string[];
   /** Those of them that the answer shows, joined by commas. */
@@ -37,11 +40,15 @@ export interface Draft {
   readonly permission: Permission;
   /** Its reply markup, which not every chat takes. */
   readonly markup?: ReplyMarkup | undefined;
+  /** The file that came with it, to be kept when the message is accepted. */
+  readonly upload?: Upload | undefined;
+  /** Whether the answer is a MessageId instead of the Message. */
+  readonly answersId?: boolean;
 }
 
 /**
  * Sends a message whose content is checked to the chat that the arguments name: finds chat and message replied to, looks at rights, blocks and the chat's
- * limit, in the order in which Telegram does. The Message in JSON, or why not; a refusal takes nothing of the chat's limit. Never throws.
+ * limit, in the order in which Telegram does. The Message (or MessageId) in JSON, or why not; a refusal takes nothing of the chat's limit. Never throws.
  */
 export function deliver(world: World, bot: Bot, args: BotArguments, draft: Draft, now: number): string | BotRefusal {
   const target = findChat(world, bot, args, 'act', now);
@@ -72,16 +79,17 @@ function deliverToPerson(
     if (faults.limits === 'strict') shutChat(bot, index, now, wait);
     return tooManyRequests(wait);
   }
-  const { text, textJson, method } = draft;
+  if (!keepUpload(world, draft)) return REFUSALS.internal;
+  const { text, textJson, method, content } = draft;
   const kept = reply === undefined ? draft.kept : [...draft.kept, `"reply_to":${reply.id}`];
   const extraJson = kept.length === 0 ? '' : `{${kept.join(',')}}`;
   const messageId = world.accept(bot, id, text, textJson, extraJson, now, method);
-  const content = text === '' ? '' : `,"text":${textJson}`;
+  if (draft.answersId === true) return `{"message_id":${messageId}}`;
   const shown = draft.shown === '' ? '' : `,${draft.shown}`;
-  const answered = reply === undefined ? '' : `,"reply_to_message":${messageJson(world, target, reply, 1)}`;
+  const answered = reply === undefined ? '' : `,"reply_to_message":${messageJson(world, bot, target, reply, 1)}`;
   return (
     `{"message_id":${messageId},"from":${bot.userJson},"chat":${placeJson(world, target)},"date":${Math.floor(now / SECOND_MS)}` +
-    `${answered}${content}${shown}}`
+    `${answered},${content}${shown}}`
   );
 }
 
@@ -90,9 +98,10 @@ function deliverToChat(
   bot: Bot,
   chat: Chat,
   args: BotArguments,
-  { method, text, kept, permission, markup }: Draft,
+  draft: Draft,
   now: number,
 ): string | BotRefusal {
+  const { method, text, kept, permission, markup } = draft;
   const { faults } = world.state;
   const botId = bot.making.id;
   const place = { id: chat.id, chat };
@@ -108,10 +117,16 @@ function deliverToChat(
 
   const wait = paceWait(faults.limits, paceOf(chat, botId), now);
   if (wait > 0) return tooManyRequests(wait);
+  if (!keepUpload(world, draft)) return REFUSALS.internal;
   const extra = JSON.parse(`{${kept.join(',')}}`) as MessageExtra;
   const message = contentMessage(place, botId, { text, extra }, reply, now);
   world.happen(now, { kind: 'written', message, method });
-  return messageJson(world, place, message);
+  return draft.answersId === true ? `{"message_id":${message.id}}` : messageJson(world, bot, place, message);
+}
+
+/** Keeps the file of a message that is about to be accepted; false when the disk refuses it. */
+function keepUpload(world: World, { upload }: Draft): boolean {
+  return upload === undefined || world.keepFile(upload.file, upload.bytes);
 }
 
 /** The message to reply to; undefined for none, or for one that is gone where that is allowed. */

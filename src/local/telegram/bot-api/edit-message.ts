@@ -16,7 +16,7 @@ export function editMessageText(world: World, bot: Bot, args: BotArguments, now:
   if (content instanceof BotRefusal) return content;
   const found = findEditable(world, bot, args, now);
   if (found instanceof BotRefusal) return found;
-  if (found.message.text === '') return REFUSALS.noTextToEdit;
+  if (found.message.text === '' || found.message.extra.media !== undefined) return REFUSALS.noTextToEdit;
   const unfit = markupFault(content.markup, found);
   if (unfit !== undefined) return unfit;
   const { has_protected_content: isProtected } = found.message.extra;
@@ -24,7 +24,7 @@ export function editMessageText(world: World, bot: Bot, args: BotArguments, now:
     ...(JSON.parse(`{${content.kept.join(',')}}`) as MessageExtra),
     ...(isProtected !== undefined && { has_protected_content: isProtected }),
   };
-  return change(world, found, { text: content.text, extra }, now, now);
+  return change(world, bot, found, { text: content.text, extra }, now, now);
 }
 
 /** editMessageReplyMarkup: sets or takes away the inline keyboard; the message does not count as edited. Never throws. */
@@ -38,11 +38,11 @@ export function editMessageReplyMarkup(world: World, bot: Bot, args: BotArgument
   const { text, extra } = found.message;
   const { reply_markup: _, ...rest } = extra;
   const next = markup === undefined ? rest : { ...rest, reply_markup: markup.value };
-  return change(world, found, { text, extra: next }, undefined, now);
+  return change(world, bot, found, { text, extra: next }, undefined, now);
 }
 
 /** Why a message that exists already can't get a markup, if so. Never throws. */
-function markupFault(markup: ReplyMarkup | undefined, { target }: TargetMessage): BotRefusal | undefined {
+export function markupFault(markup: ReplyMarkup | undefined, { target }: TargetMessage): BotRefusal | undefined {
   if (markup === undefined) return undefined;
   return markup.isInline ? markup.unfitFor(target.chat?.type) : REFUSALS.inlineKeyboardExpected;
 }
@@ -69,13 +69,14 @@ function mayEdit(bot: Bot, { target: { chat }, message }: TargetMessage, now: nu
 /** Carries out an edit whose content is checked: the Message as it is now, or that nothing would change. Never throws. */
 export function change(
   world: World,
+  bot: Bot,
   found: TargetMessage,
   content: MessageContent,
   editedAt: number | undefined,
   now: number,
 ): string | BotRefusal {
   if (shownOf(found.message) === shownOf(content)) return REFUSALS.notModified;
-  return messageJson(world, found.target, editMessage(world, found, content, editedAt, now));
+  return messageJson(world, bot, found.target, editMessage(world, found, content, editedAt, now));
 }
 
 /** All that an edit can change, to compare. An empty keyboard is none. */

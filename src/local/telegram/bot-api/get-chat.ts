@@ -23,7 +23,7 @@ export function getChat(world: World, bot: Bot, args: BotArguments, now: number)
 
 function personInfo(world: World, target: PrivateTarget): string {
   const person = world.state.people.person(target.range, target.id);
-  return `${chatJson(person).slice(0, -1)}${usernames(person.username)}${pinnedJson(world, target)},${ALWAYS}}`;
+  return `${chatJson(person).slice(0, -1)}${usernames(person.username)}${pinnedJson(world, target.bot, target)},${ALWAYS}}`;
 }
 
 function chatInfo(world: World, chat: Chat, bot: Bot, now: number): string {
@@ -35,15 +35,15 @@ function chatInfo(world: World, chat: Chat, bot: Bot, now: number): string {
   return (
     `${placeJson(world, place).slice(0, -1)}${usernames(chat.username)}` +
     `${chat.type === 'channel' ? '' : `,"permissions":${JSON.stringify(permissions)}`}` +
-    `${inviteLink}${pinnedJson(world, place)},${ALWAYS}}`
+    `${inviteLink}${pinnedJson(world, bot, place)},${ALWAYS}}`
   );
 }
 
 /** The message pinned last that still exists. */
-function pinnedJson(world: World, place: Place): string {
+function pinnedJson(world: World, viewer: Bot, place: Place): string {
   for (const id of [...pinnedIn(place)].reverse()) {
     const pinned = world.messages.find(place, id);
-    if (pinned !== undefined) return `,"pinned_message":${messageJson(world, place, pinned, 1)}`;
+    if (pinned !== undefined) return `,"pinned_message":${messageJson(world, viewer, place, pinned, 1)}`;
   }
   return '';
 }

@@ -36,6 +36,7 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   sendChatAction: 'business_connection_id chat_id message_thread_id action',
   editMessageText: `${EDITING} text parse_mode entities ${PREVIEW}`,
   editMessageCaption: `${EDITING} ${CAPTION}`,
+  editMessageMedia: `${EDITING} media`,
   editMessageReplyMarkup: EDITING,
   deleteMessage: 'chat_id message_id',
   deleteMessages: 'chat_id message_ids',

@@ -107,6 +107,7 @@ export const REFUSALS = {
     'message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message',
   ),
   noTextToEdit: badRequest('there is no text in the message to edit'),
+  noCaptionToEdit: badRequest('there is no caption in the message to edit'),
   inlineKeyboardExpected: badRequest('inline keyboard expected'),
   notDeletable: badRequest("message can't be deleted"),
   notDeletableForAll: badRequest("message can't be deleted for everyone"),
@@ -123,6 +124,15 @@ export const REFUSALS = {
   noRightToRequests: badRequest('not enough rights to manage chat join requests'),
   linkUnknown: badRequest('INVITE_HASH_EXPIRED'),
   deactivated: forbidden('user is deactivated'),
+  fileEmpty: badRequest('file must be non-empty'),
+  imageFailed: badRequest('IMAGE_PROCESS_FAILED'),
+  photoDimensions: badRequest('PHOTO_INVALID_DIMENSIONS'),
+  wrongFile: badRequest('wrong file identifier/HTTP URL specified'),
+  fileUnavailable: badRequest('wrong file_id or the file is temporarily unavailable'),
+  // Telegram's own words end before the colon.
+  urlNotFetched: badRequest(
+    'failed to get HTTP URL content: the local Telegram fetches nothing, send the file itself or a file_id',
+  ),
   toBot: forbidden("bot can't send messages to bots"),
   buttonData: badRequest('BUTTON_DATA_INVALID'),
   buttonUrl: badRequest('BUTTON_URL_INVALID'),

@@ -11,11 +11,12 @@ export function sendMessage(world: World, bot: Bot, args: BotArguments, now: num
   const content = readTextMessage(world, args, flagArgument(args, 'protect_content'));
   if (content instanceof BotRefusal) return content;
   const { text } = content;
+  const textJson = JSON.stringify(text);
   return deliver(
     world,
     bot,
     args,
-    { ...content, method: 'sendMessage', textJson: JSON.stringify(text), permission: 'can_send_messages' },
+    { ...content, method: 'sendMessage', textJson, content: `"text":${textJson}`, permission: 'can_send_messages' },
     now,
   );
 }

@@ -46,7 +46,7 @@ function writtenBody(world: World, bot: Bot, record: WrittenRecord): string | un
   const place = { bot, id: record[2] };
   const message = messageIn(record, place);
   if (message === undefined || world.state.people.find(place.id) === undefined) return undefined;
-  return `"message":${messageJson(world, place, message)}`;
+  return `"message":${messageJson(world, bot, place, message)}`;
 }
 
 function blockBody(world: World, bot: Bot, [, , person, at, blocked]: BlockRecord): string | undefined {
@@ -72,7 +72,7 @@ function pressBody(
   const shown =
     message === undefined
       ? `{"chat":${placeJson(world, place)},"message_id":${messageId},"date":0}`
-      : messageJson(world, place, message);
+      : messageJson(world, bot, place, message);
   return (
     `"callback_query":{"id":"${id}","from":${userJsonOf(world, from)},"message":${shown},` +
     `"chat_instance":"${chatInstance(bot, chat)}","data":${JSON.stringify(data)}}`
@@ -107,7 +107,7 @@ function placeAt({ state }: World, bot: Bot, id: number): Place | undefined {
 }
 
 function contentJson(world: World, place: Place, bot: Bot, event: ChatEvent, at: number): string | undefined {
-  if (event.kind === 'written' || event.kind === 'edited') return messageJson(world, place, event.message);
+  if (event.kind === 'written' || event.kind === 'edited') return messageJson(world, bot, place, event.message);
   if (place.chat === undefined) return undefined;
   if (event.kind === 'member') return changeJson(world, place.chat, bot, event.change, at);
   if (event.kind === 'requested') return requestJson(world, place.chat, bot, event.request);

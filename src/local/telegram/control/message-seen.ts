@@ -1,6 +1,9 @@
 import { isObject } from '../bot-api/arguments.js';
+import { documentValue, photoSizes } from '../bot-api/media-json.js';
 import { placeJson, userJsonOf } from '../bot-api/message-json.js';
+import type { Media } from '../files/stored-file.js';
 import type { WireEntity, WireMarkup, WireMessage, WireUser } from '../page/browser/wire.js';
+import type { Bot } from '../world/bot.js';
 import type { ChatMessage } from '../world/chat-events.js';
 import { type Member, mayRead } from '../world/chats.js';
 import type { Place } from '../world/place.js';
@@ -25,16 +28,26 @@ export function messageSeen(
   place: Place,
   { id, from, anonymous, at, text, extra, editedAt }: ChatMessage,
 ): WireMessage {
-  const markup = extra.reply_markup;
+  const { media, reply_markup: markup } = extra;
   const isChats = place.chat?.type === 'channel' || anonymous === true;
   const sender = isChats ? placeJson(world, place) : userJsonOf(world, from);
   return {
     messageId: id,
     from: JSON.parse(sender) as WireUser,
     date: Math.floor(at / 1000),
-    ...(text !== '' && { text }),
+    ...contentSeen(place.bot, text, media),
     ...(extra.entities !== undefined && { entities: extra.entities as WireEntity[] }),
+    ...(extra.caption_entities !== undefined && { captionEntities: extra.caption_entities as WireEntity[] }),
     ...(isObject(markup) && { replyMarkup: markup as WireMarkup }),
     ...(editedAt !== undefined && { editDate: Math.floor(editedAt / 1000) }),
   };
+}
+
+/** The text, or the photo or document with its caption; ids of files are those of the bot whose private chat it is, else nobody's. */
+function contentSeen(bot: Bot | undefined, text: string, media: Media | undefined): Partial<WireMessage> {
+  if (media === undefined) return text === '' ? {} : { text };
+  const caption = text === '' ? {} : { caption: text };
+  return media.kind === 'photo'
+    ? { photo: photoSizes(bot, media), ...caption }
+    : { document: documentValue(bot, media), ...caption };
 }

@@ -1,8 +1,15 @@
+import type { Upload } from '../bot-api/file-argument.js';
+import type { Media } from '../files/stored-file.js';
 import { findEntities } from '../text/text-entities.js';
-import { contentMessage, deleteMessages, editMessage, type LocatedMessage } from '../world/chat-messages.js';
-import { type Chat, hasRight, isPermitted, isPresent, standing } from '../world/chats.js';
+import {
+  contentMessage,
+  deleteMessages,
+  editMessage,
+  type LocatedMessage,
+  type MessageContent,
+} from '../world/chat-messages.js';
+import { type Chat, hasRight, isPermitted, isPresent, type Permission, standing } from '../world/chats.js';
 import type { Place } from '../world/place.js';
-import type { MessageExtra } from '../world/record.js';
 import type { World } from '../world/world.js';
 import {
   type Call,
@@ -15,29 +22,36 @@ import {
   refuse,
   strangeField,
 } from './call.js';
+import { readPersonsFile } from './files.js';
 import { messagesSeen } from './message-seen.js';
 
 const TEXT_MAX = 4096;
+const CAPTION_MAX = 1024;
 const TEXT_EXPECTED = `text: expected a text of 1 to ${TEXT_MAX} characters`;
 
-/** POST messages: a person writes, in answer to another message or not. */
+/** POST messages: a person writes, or sends a photo or a document, in answer to another message or not. */
 export function postMessage({ world, clock }: LocalRoutesDeps, { body }: Call): Reply {
-  const strange = strangeField(body, ['from', 'chat', 'text', 'replyTo']);
+  const strange = strangeField(body, ['from', 'chat', 'text', 'photo', 'document', 'caption', 'replyTo']);
   if (strange !== undefined) return refuse(strange);
   const person = findPerson(world, 'from', body.from);
   if (typeof person === 'string') return refuse(person);
   const place = findPlace(world, 'chat', body.chat, person);
   if (typeof place === 'string') return refuse(place);
-  const text = readText(body.text);
-  if (text === undefined) return refuse(TEXT_EXPECTED);
+  const writing = readWriting(body);
+  if (typeof writing === 'string') return refuse(writing);
   const replyId = body.replyTo === undefined ? 0 : readId(body.replyTo);
   const reply = replyId === undefined ? undefined : world.messages.find(place, replyId);
   if (replyId !== 0 && reply === undefined) return refuse('replyTo: expected the id of a message in that chat');
-  const extra = entitiesOf(text);
+  const { text, extra, permission, upload } = writing;
   const now = clock.now();
   if (place.chat !== undefined) {
-    const fault = writeFault(place.chat, person, now);
+    const fault = writeFault(place.chat, person, now, permission);
     if (fault !== undefined) return refuse(fault);
+  }
+  if (upload !== undefined && !world.keepFile(upload.file, upload.bytes)) {
+    return refuse(`${upload.file.kind}: cannot be kept, the disk refuses`, 500);
+  }
+  if (place.chat !== undefined) {
     const message = contentMessage(place, person, { text, extra }, reply, now);
     world.happen(now, { kind: 'written', message });
     return done({ messageId: message.id });
@@ -48,9 +62,9 @@ export function postMessage({ world, clock }: LocalRoutesDeps, { body }: Call): 
   return done({ messageId: world.write(place.bot, person, text, all, now) });
 }
 
-/** PUT messages: a person edits what he wrote. */
+/** PUT messages: a person edits the text, or the caption, of what he wrote. */
 export function putMessage({ world, clock }: LocalRoutesDeps, { body }: Call): Reply {
-  const strange = strangeField(body, ['from', 'chat', 'messageId', 'text']);
+  const strange = strangeField(body, ['from', 'chat', 'messageId', 'text', 'caption']);
   if (strange !== undefined) return refuse(strange);
   const found = findWritten(world, body, clock.now());
   if (typeof found === 'string') return refuse(found);
@@ -58,9 +72,10 @@ export function putMessage({ world, clock }: LocalRoutesDeps, { body }: Call): R
   if (located.message.from !== person || located.message.service === true) {
     return refuse('messageId: expected a message that the person wrote');
   }
-  const text = readText(body.text);
-  if (text === undefined) return refuse(TEXT_EXPECTED);
-  editMessage(world, located, { text, extra: entitiesOf(text) }, clock.now(), clock.now());
+  const { media } = located.message.extra;
+  const content = media === undefined ? readText(body) : readCaption(body, media);
+  if (typeof content === 'string') return refuse(content);
+  editMessage(world, located, content, clock.now(), clock.now());
   return done({ messageId: located.message.id });
 }
 
@@ -97,22 +112,58 @@ export function findWritten(
   return located === undefined ? 'messageId: expected the id of a message in that chat' : { person, place, located };
 }
 
-function readText(value: unknown): string | undefined {
-  const text = typeof value === 'string' ? value.trim() : '';
-  return text === '' || text.length > TEXT_MAX ? undefined : text;
+interface Writing extends MessageContent {
+  /** What members of a group must be allowed to do for it. */
+  readonly permission: Permission;
+  readonly upload?: Upload;
 }
 
-function entitiesOf(text: string): MessageExtra {
+const WRITING_KINDS = ['text', 'photo', 'document'] as const;
+
+/** What a person sends: exactly one of text, photo and document; or the error's text. */
+function readWriting(body: Record<string, unknown>): Writing | string {
+  const given = WRITING_KINDS.filter((kind) => body[kind] !== undefined);
+  const kind = given[0] ?? 'text';
+  if (given.length > 1) return `${given[1]}: expected no more than one of ${WRITING_KINDS.join(', ')}`;
+  if (kind === 'text') {
+    const content = readText(body);
+    return typeof content === 'string' ? content : { ...content, permission: 'can_send_messages' };
+  }
+  const upload = readPersonsFile(kind, body[kind]);
+  if (typeof upload === 'string') return upload;
+  const content = readCaption(body, upload.media);
+  if (typeof content === 'string') return content;
+  return { ...content, upload, permission: kind === 'photo' ? 'can_send_photos' : 'can_send_documents' };
+}
+
+function readText({ text: value, caption }: Record<string, unknown>): MessageContent | string {
+  if (caption !== undefined) return 'caption: expected only with a photo or a document';
+  const text = typeof value === 'string' ? value.trim() : '';
+  if (text === '' || text.length > TEXT_MAX) return TEXT_EXPECTED;
   const entities = findEntities(text);
-  return entities.length > 0 ? { entities } : {};
+  return { text, extra: entities.length > 0 ? { entities } : {} };
+}
+
+function readCaption({ text, caption = '' }: Record<string, unknown>, media: Media): MessageContent | string {
+  if (text !== undefined) return 'text: expected none with a photo or a document, it may have a caption';
+  if (typeof caption !== 'string' || caption.trim().length > CAPTION_MAX) {
+    return `caption: expected a text of at most ${CAPTION_MAX} characters`;
+  }
+  const clean = caption.trim();
+  const entities = findEntities(clean);
+  return { text: clean, extra: { media, ...(entities.length > 0 && { caption_entities: entities }) } };
 }
 
 /** Why a person cannot write in a chat, if so. Never throws. */
-export function writeFault(chat: Chat, person: number, now: number): string | undefined {
+export function writeFault(
+  chat: Chat,
+  person: number,
+  now: number,
+  permission: Permission = 'can_send_messages',
+): string | undefined {
   const member = standing(chat, person, now);
   if (!isPresent(member)) return `from: person ${person} is not a member of chat ${chat.id}`;
-  const may =
-    chat.type === 'channel' ? hasRight(member, 'can_post_messages') : isPermitted(chat, member, 'can_send_messages');
+  const may = chat.type === 'channel' ? hasRight(member, 'can_post_messages') : isPermitted(chat, member, permission);
   return may ? undefined : `from: person ${person} may not write in chat ${chat.id}`;
 }
 

@@ -6,6 +6,7 @@ import { findPerson, type LocalRoutesDeps, type Reply, type Route, refuse, stran
 import { getChats, getCommands, getPeople } from './chat-list.js';
 import { deleteMember, deleteWholeChat, postChat, postUpgrade, putMember } from './chats.js';
 import { getStats, postReset, putFaults } from './faults.js';
+import { sendFile } from './files.js';
 import { deleteMessage, getMessages, postMessage, putMessage } from './messages.js';
 import { deleteBlock, deletePerson, postPeople, putBlock, putBlocks } from './people.js';
 import { postPress } from './presses.js';
@@ -55,6 +56,8 @@ export function createLocalRoutes(deps: LocalRoutesDeps): (exchange: Exchange) =
       sendEvents(deps, exchange);
       return;
     }
+    const file = /^\/local\/files\/([^/]+)$/.exec(path)?.[1];
+    if (file !== undefined && method === 'GET' && sendFile(deps.world, file, exchange)) return;
     const reply = route(deps, exchange);
     if (reply instanceof Promise) sendLater(deps, exchange, reply);
     else sendReply(exchange, reply);

@@ -1,3 +1,4 @@
+import type { Media, StoredFile } from '../files/stored-file.js';
 import type { Faults } from '../limits/faults.js';
 import type { VirtualTime } from '../virtual-clock.js';
 import type { BotMaking, BotSettings } from './bot.js';
@@ -6,8 +7,11 @@ import type { ChatRecord } from './chat-events.js';
 import type { Counters } from './counters.js';
 import type { PeopleRange } from './people.js';
 
-/** Fields of the Bot API's Message beyond the text, as the bot or the person gave them; `parse_mode` and `reply_to` are the record's own. */
-export type MessageExtra = Readonly<Record<string, unknown>>;
+/** Fields of the Bot API's Message beyond the text, as the bot or the person gave them; `parse_mode`, `reply_to` and `media` are the record's own. */
+export type MessageExtra = Readonly<Record<string, unknown>> & {
+  /** The photo or document of a message, whose text is its caption. */
+  readonly media?: Media;
+};
 
 /** A bot's accepted message: bot, person, message id, time (ms), offset of the chat's message before (0: none), text, extra, and the method when it was not sendMessage. */
 export type SentRecord = ['s', number, number, number, number, number, string, MessageExtra?, string?];
@@ -40,6 +44,8 @@ export type JournalRecord =
   | ['a', number, number]
   /** One update of a bot is done, out of turn. */
   | ['u', number, number]
+  /** A file was brought. */
+  | ['e', StoredFile]
   | ['f', Faults]
   /** Counters that no other record implies; those that are implied are written along and agree. */
   | ['d', Counters]

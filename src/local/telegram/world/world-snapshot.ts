@@ -1,3 +1,4 @@
+import type { StoredFile } from '../files/stored-file.js';
 import type { Faults } from '../limits/faults.js';
 import { type Pace, paceTake } from '../limits/rate-limits.js';
 import type { VirtualTime } from '../virtual-clock.js';
@@ -77,6 +78,8 @@ interface PackedWorld {
   readonly nextGroupId: number;
   readonly nextSupergroupId: number;
   readonly nextChatIndex: number;
+  /** Oldest first; absent in snapshots from before there were files. */
+  readonly files?: readonly StoredFile[];
 }
 
 /** The world as a snapshot that stands at a journal offset. Never throws. */
@@ -119,6 +122,7 @@ export function packWorld(state: WorldState, offset: number): Snapshot {
     nextGroupId: chats.nextGroupId,
     nextSupergroupId: chats.nextSupergroupId,
     nextChatIndex: chats.nextIndex,
+    files: state.files.all,
   };
   return { offset, header, sections };
 }
@@ -176,6 +180,7 @@ export function adoptWorld(state: WorldState, { header, sections }: Snapshot): v
   const nextSection = (): Uint8Array => rest.next().value ?? new Uint8Array(0);
   for (const packed of world.bots) addBot(state, adoptBot(packed, nextSection));
   for (const packed of world.chats) adoptChat(state, packed, unpackNumbers(nextSection()));
+  for (const file of world.files ?? []) state.files.add(file);
   state.chats.nextGroupId = world.nextGroupId;
   state.chats.nextSupergroupId = world.nextSupergroupId;
   state.chats.nextIndex = world.nextChatIndex;

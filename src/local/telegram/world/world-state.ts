@@ -1,3 +1,4 @@
+import { FileTable } from '../files/file-table.js';
 import { type Faults, NO_FAULTS } from '../limits/faults.js';
 import type { VirtualTime } from '../virtual-clock.js';
 import { type Bot, newBot } from './bot.js';
@@ -26,6 +27,7 @@ export interface WorldState {
   readonly bots: Map<number, Bot>;
   readonly byToken: Map<string, Bot>;
   readonly chats: Chats;
+  readonly files: FileTable;
   nextBotId: number;
   /** What tells one callback query from another. */
   nextQuery: number;
@@ -48,6 +50,7 @@ export function newState(): WorldState {
       nextSupergroupId: FIRST_SUPERGROUP_ID,
       nextIndex: 0,
     },
+    files: new FileTable(),
     nextBotId: FIRST_BOT_ID,
     nextQuery: 1,
     faults: NO_FAULTS,
@@ -109,6 +112,7 @@ export function resetState(state: WorldState, withWorld: boolean): void {
   for (const { paces } of state.chats.byId.values()) for (const pace of paces.values()) pace.shutUntil = 0;
   if (!withWorld) return;
   state.people.clear();
+  state.files.clear();
   state.chats.byId.clear();
   state.chats.byUsername.clear();
 }

@@ -1,3 +1,6 @@
+import { join } from 'node:path';
+import { FileStore } from '../files/file-store.js';
+import type { StoredFile } from '../files/stored-file.js';
 import type { Faults } from '../limits/faults.js';
 import type { VirtualTime } from '../virtual-clock.js';
 import { noteAccepted } from './acceptance.js';
@@ -37,6 +40,9 @@ export class World {
   readonly #dir: string;
   readonly #journal: Journal;
   readonly #freshFor = new Set<Bot>();
+  readonly #fileBytes: FileStore;
+  /** Hashes of bytes that no file has any more, to be given up once that is durable. */
+  readonly #unused = new Set<string>();
   #countersChanged: boolean;
   #snapshotAt = 0;
 
@@ -44,6 +50,7 @@ export class World {
     this.#dir = dir;
     this.#journal = journal;
     this.messages = new Messages(journal);
+    this.#fileBytes = new FileStore(join(dir, 'files'));
     this.#countersChanged = false;
   }
 
@@ -64,6 +71,8 @@ export class World {
       }
     });
     world.#freshFor.clear();
+    world.#unused.clear();
+    world.#pruneFiles();
     return world;
   }
 
@@ -125,7 +134,22 @@ export class World {
 
   reset(withWorld: boolean): void {
     this.#record(['r', withWorld]);
-    if (withWorld && this.#journal.flush()) this.checkpoint();
+    if (withWorld && this.#journal.flush()) {
+      this.checkpoint();
+      this.#pruneFiles();
+    }
+  }
+
+  /** Keeps a file, whose bytes are written at once; false when the disk refuses them. */
+  keepFile(file: StoredFile, bytes: Buffer): boolean {
+    if (!this.#fileBytes.write(file.hash, bytes)) return false;
+    if (this.state.files.find(file.unique) === undefined) this.#record(['e', file]);
+    return true;
+  }
+
+  /** Where the bytes of a file lie, if they do. */
+  pathOfFile({ hash }: StoredFile): string {
+    return this.#fileBytes.pathOf(hash);
   }
 
   /** Marks the counters as changed by hand, so that the turn's end writes them. */
@@ -214,6 +238,7 @@ export class World {
       this.#journal.append(JSON.stringify(['d', this.state.counters] satisfies JournalRecord));
     }
     const done = this.#journal.flush();
+    if (done && this.#unused.size > 0) this.#dropUnused();
     if (done && this.#journal.full) this.checkpoint();
     return done;
   }
@@ -236,6 +261,15 @@ export class World {
     } catch {
       // The journal holds everything still; only the next start is slower.
     }
+  }
+
+  #dropUnused(): void {
+    for (const hash of this.#unused) if (!this.state.files.has(hash)) this.#fileBytes.remove(hash);
+    this.#unused.clear();
+  }
+
+  #pruneFiles(): void {
+    this.#fileBytes.prune((hash) => this.state.files.has(hash));
   }
 
   #record(record: JournalRecord): void {
@@ -309,6 +343,9 @@ export class World {
         break;
       case 'u':
         this.#botOf(record[1]).queue.finish(record[2]);
+        break;
+      case 'e':
+        for (const hash of this.state.files.add(record[1])) this.#unused.add(hash);
         break;
       case 'f':
         this.state.faults = record[1];

@@ -38,6 +38,24 @@ export interface WireMarkup {
   readonly input_field_placeholder?: string;
 }
 
+/** The Bot API's PhotoSize; the bytes are at `/local/files/<file_unique_id>`. */
+export interface WirePhotoSize {
+  readonly file_id: string;
+  readonly file_unique_id: string;
+  readonly file_size: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The Bot API's Document; the bytes are at `/local/files/<file_unique_id>`. */
+export interface WireDocument {
+  readonly file_id: string;
+  readonly file_unique_id: string;
+  readonly file_size: number;
+  readonly file_name?: string;
+  readonly mime_type: string;
+}
+
 /** A message as `GET /local/messages` shows it (docs/contract.md); `date` and `editDate` in seconds. */
 export interface WireMessage {
   readonly messageId: number;
@@ -45,6 +63,9 @@ export interface WireMessage {
   readonly date: number;
   readonly text?: string;
   readonly entities?: readonly WireEntity[];
+  /** One photo in its sizes, the largest last. */
+  readonly photo?: readonly WirePhotoSize[];
+  readonly document?: WireDocument;
   readonly caption?: string;
   readonly captionEntities?: readonly WireEntity[];
   readonly replyMarkup?: WireMarkup;

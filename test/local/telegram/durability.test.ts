@@ -20,12 +20,24 @@ interface Stats {
   readonly calls: Record<string, number | undefined>;
 }
 
+/** Sends a document that says its number, as a numbered message; returns the file's id. */
+async function sendDocument(api: string, chat: number, number: number): Promise<string> {
+  const form = new FormData();
+  form.set('chat_id', String(chat));
+  form.set('caption', `#${number} x`);
+  form.set('document', new Blob([`file ${number}`]), 'file.txt');
+  const answer = await fetch(`${api}/sendDocument`, { method: 'POST', body: form });
+  const { result } = (await answer.json()) as { result: { document: { file_id: string } } };
+  return result.document.file_id;
+}
+
 t.test('what was answered survives kill -9 at any moment', async (t) => {
   const dataDir = t.testdir();
   const acknowledged = new Map<number, number>();
   let bot: Bot | undefined;
   let ids: number[] = [];
   const blocked: number[] = [];
+  const files = new Map<string, number>();
   let blockable: number[] = [];
   let written = 0;
   let number = 0;
@@ -48,7 +60,7 @@ t.test('what was answered survives kill -9 at any moment', async (t) => {
       `${sum} acknowledged, ${stats.accepted} accepted, ${number} tried`,
     );
     t.equal(stats.distinct, stats.accepted);
-    t.equal(stats.calls.sendMessage ?? 0, stats.accepted);
+    t.equal((stats.calls.sendMessage ?? 0) + (stats.calls.sendDocument ?? 0), stats.accepted);
     const updates = await json<{ result: { update_id: number }[] }>(pool, 'GET', `/bot${token}/getUpdates?limit=100`);
     t.ok(updates.result.length >= Math.min(100, blocked.length + written), 'updates that were told as made are there');
 
@@ -72,6 +84,9 @@ t.test('what was answered survives kill -9 at any moment', async (t) => {
           if (next === undefined || mine % 20 !== 0) continue;
           await json(pool, 'PUT', `/local/blocks/${next}/${id}`);
           blocked.push(next);
+          number += 1;
+          const content = number;
+          files.set(await sendDocument(`${url}/bot${token}`, chat, content), content);
         } catch {
           return;
         }
@@ -106,6 +121,15 @@ t.test('what was answered survives kill -9 at any moment', async (t) => {
     });
     await body.dump();
     if (statusCode !== 403) t.fail(`the block of ${person} was lost`);
+  }
+  for (const [fileId, content] of files) {
+    const { result } = await json<{ result: { file_path: string } }>(
+      pool,
+      'GET',
+      `/bot${token}/getFile?file_id=${fileId}`,
+    );
+    const file = await fetch(`${telegram.url}/file/bot${token}/${result.file_path}`);
+    t.equal(await file.text(), `file ${content}`);
   }
   await pool.close();
   await telegram.stop();

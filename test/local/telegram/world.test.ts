@@ -4,6 +4,7 @@ import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { documentOf } from '../../../src/local/telegram/files/stored-file.js';
 import type { Bot } from '../../../src/local/telegram/world/bot.js';
 import {
   contentMessage,
@@ -117,6 +118,10 @@ function happen(world: World, [kind, a, b, c]: Step, now: number): void {
     () => a % 4 === 0 && deleteChat(world, chat, now),
     () => makeChat(world, { type: 'group', title: `G${a}`, ownerId: person }, now),
     () => world.setBlocked(bot, person, a % 2 === 0, now),
+    () => {
+      const bytes = Buffer.from(`content ${a % 7}`);
+      world.keepFile(documentOf({ name: `${b % 5}.txt`, type: '', bytes }), bytes);
+    },
     () => world.confirm(bot, bot.queue.firstId + (a % 3)),
     () => world.finish(bot, bot.queue.firstId + (a % 5)),
     () => {
@@ -174,7 +179,9 @@ t.test('a world that is read back equals the one that was flushed, whatever happ
     }),
     { numRuns: process.env.POSTHORN_TEST_LONG === undefined ? 60 : 1000 },
   );
-  const kinds = 'answered closed deleted edited linked made member pinned requested upgraded written'.split(' ');
-  t.same([...seen].sort(), kinds, 'every kind of event happened');
+  const kinds = 'answered closed deleted document edited linked made member pinned requested upgraded written'.split(
+    ' ',
+  );
+  t.same([...seen].sort(), kinds, 'every kind of event happened, and documents were brought');
   t.end();
 });

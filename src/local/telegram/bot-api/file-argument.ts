@@ -72,11 +72,11 @@ function readPhoto(given: UploadedFile): StoredFile | BotRefusal {
   return isOdd || width + height > PHOTO_MAX_PIXELS ? REFUSALS.photoDimensions : photoOf(given, size);
 }
 
-function keptFile({ state }: World, bot: Bot, kind: FileKind, id: string): FileToSend | BotRefusal {
+function keptFile(world: World, bot: Bot, kind: FileKind, id: string): FileToSend | BotRefusal {
   if (/\.|^https?:/i.test(id)) return REFUSALS.urlNotFetched;
   const parts = readFileId(bot, id);
   if (typeof parts === 'string') return badRequest(`Wrong remote file identifier specified: ${parts}`);
-  const file = parts && state.files.find(parts.unique);
+  const file = parts && world.findFile(parts.unique);
   if (file === undefined) return REFUSALS.wrongFile;
   if (file.kind !== kind) {
     return badRequest(`Can't use file of type ${TYPE_NAMES[file.kind]} as ${TYPE_NAMES[kind]}`);

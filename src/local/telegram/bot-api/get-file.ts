@@ -18,7 +18,7 @@ export function getFile(world: World, bot: Bot, args: BotArguments): string | Bo
   if (id === '') return badRequest('file_id not specified');
   const parts = readFileId(bot, id);
   if (typeof parts === 'string') return badRequest('invalid file_id');
-  const file = parts && world.state.files.find(parts.unique);
+  const file = parts && world.findFile(parts.unique);
   if (file === undefined) return REFUSALS.fileUnavailable;
   if (file.size > DOWNLOAD_MAX_BYTES) return badRequest('file is too big');
   return JSON.stringify({
@@ -33,7 +33,7 @@ export function getFile(world: World, bot: Bot, args: BotArguments): string | Bo
 export function downloadFile(world: World, bot: Bot, path: string, exchange: Exchange): BotRefusal | undefined {
   const id = /^\w+\/([\w-]+)/.exec(path)?.[1] ?? '';
   const parts = readFileId(bot, id);
-  const file = parts === undefined || typeof parts === 'string' ? undefined : world.state.files.find(parts.unique);
+  const file = parts === undefined || typeof parts === 'string' ? undefined : world.findFile(parts.unique);
   if (file === undefined || file.size > DOWNLOAD_MAX_BYTES || pathFor(bot, file) !== path) return REFUSALS.notFound;
   const answer = FileAnswer.open(world.pathOfFile(file));
   if (answer === undefined) return REFUSALS.notFound;

@@ -16,7 +16,7 @@ const HEADERS =
 
 /** Answers a GET of `/local/files/<file_unique_id>` with the file: a photo to be shown, a document to be kept. Returns false when there is no such file. Never throws. */
 export function sendFile(world: World, unique: string, exchange: Exchange): boolean {
-  const file = world.state.files.find(unique);
+  const file = world.findFile(unique);
   const answer = file && FileAnswer.open(world.pathOfFile(file));
   if (file === undefined || answer === undefined) return false;
   if (file.kind === 'photo') exchange.answerFile(answer, file.mime, HEADERS);

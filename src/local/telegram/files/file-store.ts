@@ -13,15 +13,20 @@ export class FileStore {
     this.#dir = dir;
   }
 
-  /** Where the bytes with a hash lie, if they do. */
+  /** Where the bytes with a hash lie, or would. */
   pathOf(hash: string): string {
     return join(this.#dir, hash);
   }
 
+  /** Whether the bytes with a hash are there. */
+  has(hash: string): boolean {
+    return existsSync(this.pathOf(hash));
+  }
+
   /** Keeps bytes, whole or not at all; false when the disk refuses. Never throws. */
   write(hash: string, bytes: Buffer): boolean {
+    if (this.has(hash)) return true;
     const path = this.pathOf(hash);
-    if (existsSync(path)) return true;
     try {
       writeFileSync(path + DRAFT, bytes);
       renameSync(path + DRAFT, path);

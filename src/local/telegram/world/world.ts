@@ -147,7 +147,13 @@ export class World {
     return true;
   }
 
-  /** Where the bytes of a file lie, if they do. */
+  /** The file with that `file_unique_id`, if it and its bytes are kept still. */
+  findFile(unique: string): StoredFile | undefined {
+    const file = this.state.files.find(unique);
+    return file !== undefined && this.#fileBytes.has(file.hash) ? file : undefined;
+  }
+
+  /** Where the bytes of a file lie. */
   pathOfFile({ hash }: StoredFile): string {
     return this.#fileBytes.pathOf(hash);
   }

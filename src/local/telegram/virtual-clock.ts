@@ -50,21 +50,27 @@ export class VirtualClock implements LocalClock {
     this.#set(time);
   }
 
-  /** Lets time stand still, or go on from where it stood. Resolves when it does. */
-  setStopped(stopped: boolean): Promise<void> {
+  /** Resolves when the changes asked for so far are done, and all that fell due on the way has run. */
+  get changed(): Promise<void> {
+    return this.#changes;
+  }
+
+  /** Lets time stand still, at a whole millisecond, or go on from where it stood. */
+  setStopped(stopped: boolean): void {
     const { aheadMs, stoppedAt } = this.#wish;
-    if (stopped === (stoppedAt !== undefined)) return this.#changes;
-    return this.#change(
+    if (stopped === (stoppedAt !== undefined)) return;
+    this.#change(
       stoppedAt === undefined
-        ? { aheadMs, stoppedAt: this.#base.now() + aheadMs }
+        ? { aheadMs, stoppedAt: Math.ceil(this.#base.now() + aheadMs) }
         : { aheadMs: stoppedAt - this.#base.now() },
     );
   }
 
-  /** Puts time forward. Resolves when all that fell due on the way has run. */
-  advance(ms: number): Promise<void> {
+  /** Puts time forward; `settled` resolves when what runs beside the clock has caught up with it, and is asked before each timer on the way. */
+  advance(ms: number, settled?: () => Promise<void>): void {
     const { aheadMs, stoppedAt } = this.#wish;
-    return this.#change(stoppedAt === undefined ? { aheadMs: aheadMs + ms } : { aheadMs, stoppedAt: stoppedAt + ms });
+    const time = stoppedAt === undefined ? { aheadMs: aheadMs + ms } : { aheadMs, stoppedAt: stoppedAt + ms };
+    this.#change(time, settled);
   }
 
   /** Drops all timers that still run. */
@@ -74,23 +80,26 @@ export class VirtualClock implements LocalClock {
   }
 
   /** Changes happen one after another. */
-  #change(time: VirtualTime): Promise<void> {
+  #change(time: VirtualTime, settled?: () => Promise<void>): void {
     this.#wish = time;
-    this.#changes = this.#changes.then(() => this.#reach(time));
-    return this.#changes;
+    this.#changes = this.#changes.then(() => this.#reach(time, settled));
   }
 
-  async #reach(time: VirtualTime): Promise<void> {
+  async #reach(time: VirtualTime, settled: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const end = time.stoppedAt ?? this.#base.now() + time.aheadMs;
     // On the way it stands at the moment of each timer in turn.
     this.#set({ aheadMs: this.#aheadMs, stoppedAt: this.now() });
-    for (let next = this.#nextUntil(end); next !== undefined; next = this.#nextUntil(end)) {
+    for (;;) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await settled();
+      const next = this.#nextUntil(end);
+      if (next === undefined) break;
       this.#drop(next);
       this.#stoppedAt = Math.max(next.at, this.now());
       next.run();
-      await new Promise((resolve) => setImmediate(resolve));
     }
-    this.#set(time);
+    const { aheadMs, stoppedAt } = time;
+    this.#set(stoppedAt === undefined ? time : { aheadMs, stoppedAt: Math.max(stoppedAt, this.now()) });
   }
 
   #nextUntil(end: number): Timer | undefined {

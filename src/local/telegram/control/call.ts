@@ -1,6 +1,6 @@
 import type { CallbackAnswers } from '../bot-api/callback-answers.js';
 import type { UpdatePolls } from '../bot-api/update-polls.js';
-import type { LocalClock } from '../clock.js';
+import type { VirtualClock } from '../virtual-clock.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
 import type { Bot } from '../world/bot.js';
 import type { Chat } from '../world/chats.js';
@@ -14,7 +14,7 @@ export const NAME_MAX = 64;
 /** What the control API works on. */
 export interface LocalRoutesDeps {
   readonly world: World;
-  readonly clock: LocalClock;
+  readonly clock: VirtualClock;
   readonly polls: UpdatePolls;
   readonly webhooks: Webhooks;
   readonly random: () => number;

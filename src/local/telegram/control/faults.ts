@@ -15,11 +15,14 @@ export function getStats({ world }: LocalRoutesDeps): Reply {
 }
 
 /** POST reset: counters and faults, and the world if wished. */
-export function postReset({ world, polls, webhooks, callbacks }: LocalRoutesDeps, { body }: Call): Reply {
+export function postReset({ world, clock, polls, webhooks, callbacks }: LocalRoutesDeps, { body }: Call): Reply {
   const strange = strangeField(body, ['world']);
   if (strange !== undefined) return refuse(strange);
   const { world: withWorld = false } = body;
   if (typeof withWorld !== 'boolean') return refuse('world: expected true or false');
+  // Time that stands still is a fault on purpose, too; it never goes back.
+  clock.setStopped(false);
+  world.setTime(clock.time);
   world.reset(withWorld);
   polls.revise();
   webhooks.revise();

@@ -5,6 +5,7 @@ import { getBots, postBot, putBot } from './bots.js';
 import { findPerson, type LocalRoutesDeps, type Reply, type Route, refuse, strangeField } from './call.js';
 import { getChats, getCommands, getPeople } from './chat-list.js';
 import { deleteMember, deleteWholeChat, postChat, postUpgrade, putMember } from './chats.js';
+import { getClock, putClock } from './clock.js';
 import { getStats, postReset, putFaults } from './faults.js';
 import { sendFile } from './files.js';
 import { deleteMessage, getMessages, postMessage, putMessage } from './messages.js';
@@ -34,6 +35,8 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'GET messages': getMessages,
   'POST presses': postPress,
   'GET commands': getCommands,
+  'PUT clock': putClock,
+  'GET clock': getClock,
   'PUT faults': putFaults,
   'GET stats': getStats,
   'POST reset': postReset,

@@ -77,6 +77,11 @@ export class WebhookDelivery {
     return this.settings.ipAddress ?? this.#client.address;
   }
 
+  /** Whether a delivery waits for its answer. */
+  get isSending(): boolean {
+    return this.#sending > 0;
+  }
+
   /** Looks for updates that wait, which must be durable, and sends what can be sent. */
   wake(): void {
     if (this.#stopped) return;

@@ -2,6 +2,9 @@ import type { Bot } from '../world/bot.js';
 import { type DeliveryDeps, WebhookDelivery } from './webhook-delivery.js';
 
 const SET_PAUSE_MS = 1000;
+/** How long virtual time waits for webhooks to answer before it goes on without them, and how often it does so on one way. */
+const GRACE_MS = 500;
+const GRACES = 10;
 
 /** The webhooks of all bots that have set one. Never throws. */
 export class Webhooks {
@@ -47,6 +50,24 @@ export class Webhooks {
       for (const bot of this.#deps.world.state.bots.values()) this.#begin(bot);
     }
     for (const bot of fresh) this.delivery(bot)?.wake();
+  }
+
+  /**
+   * For one way of virtual time: returns what resolves when no delivery is under way, or after half a second of the host's time; when that
+   * has happened ten times, at once.
+   */
+  patience(): () => Promise<void> {
+    let graces = GRACES;
+    return async () => {
+      const end = performance.now() + GRACE_MS;
+      while (graces > 0 && [...this.#deliveries.values()].some(({ isSending }) => isSending)) {
+        if (performance.now() > end) {
+          graces -= 1;
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    };
   }
 
   /** Ends all deliveries. */

@@ -21,7 +21,7 @@ import { writeFault } from './messages.js';
 const PAGE_DEFAULT = 50;
 const PAGE_MAX = 1000;
 
-/** GET people: the newest first; `after` is the id that the last page ended with. */
+/** GET people: the newest first, without deleted accounts; `after` is the id that the last page ended with. */
 export function getPeople({ world }: LocalRoutesDeps, { query }: Call): Reply {
   const strange = strangeField(Object.fromEntries(query), ['limit', 'after']);
   if (strange !== undefined) return refuse(strange);
@@ -34,8 +34,9 @@ export function getPeople({ world }: LocalRoutesDeps, { query }: Call): Reply {
   const found: WirePerson[] = [];
   for (const range of people.ranges.toReversed()) {
     const last = Math.min(after, range.first + range.count) - 1;
-    for (let id = last; id >= range.first && found.length < limit; id -= 1)
-      found.push({ ...people.person(range, id), started: range.started });
+    for (let id = last; id >= range.first && found.length < limit; id -= 1) {
+      if (!people.deactivated.has(id)) found.push({ ...people.person(range, id), started: range.started });
+    }
     if (found.length === limit) break;
   }
   return done(found);

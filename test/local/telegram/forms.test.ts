@@ -62,6 +62,8 @@ t.test('forms of other makes', (t) => {
       part(named('name="a"'), 'the first counts') +
       part(`${named('filename="say \\"hi\\".txt";\r\n name="f"')}\r\nContent-Type: text/plain`, '--b-not--b') +
       part(named('name="g"; filename=""'), '') +
+      part(named('name="h"; filename="not "escaped"; at all.txt" '), '') +
+      part('content-disposition:form-data;name="i";filename=a "bare" name.txt', '') +
       '--b--\r\nan epilogue',
     'multipart/form-data; charset=utf-8; Boundary="b"; x=y',
   );
@@ -70,6 +72,8 @@ t.test('forms of other makes', (t) => {
   t.match(form.files.get('f'), { name: 'say "hi".txt', type: 'text/plain' });
   t.equal(form.files.get('f')?.bytes.toString(), '--b-not--b');
   t.match(form.files.get('g'), { name: '', type: 'application/octet-stream', bytes: { length: 0 } });
+  t.equal(form.files.get('h')?.name, 'not "escaped');
+  t.equal(form.files.get('i')?.name, 'a "bare" name.txt');
   t.same(read('--b--'), { fields: new Map(), files: new Map() }, 'a form of nothing');
 
   const field = named('name="a"');

@@ -22,8 +22,9 @@ const HEADS_MAX_BYTES = 256 * 1024;
 const FILES_MAX = 50;
 const USUAL_TYPE = 'application/octet-stream';
 const HEAD_END = Buffer.from('\r\n\r\n');
-// Sticky: from an unclosed quotation mark on nothing is looked for.
-const PARAMETER = /\s*;\s*([^\s;=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^";\s][^;\s]*)?)/gsy;
+// A quotation ends where a parameter may end: some clients do not escape those within a file's name, or leave the outer ones out. Sticky: from an unclosed one on
+// nothing is looked for.
+const PARAMETER = /\s*;\s*([^\s;=]+)\s*=\s*(?:"((?:[^"\\]|\\.|"(?!\s*(?:;|$)))*)"(?=\s*(?:;|$))|([^";\s][^;]*)?)/gsy;
 
 interface Head {
   readonly name: string;
@@ -120,7 +121,7 @@ function readHead(text: string): Head | string {
         const kind = /^form-data(?=\s*;)/i.exec(value)?.[0];
         if (kind === undefined) return 'expected form-data content disposition';
         for (const [, key = '', quoted, bare = ''] of value.slice(kind.length).matchAll(PARAMETER)) {
-          const given = quoted === undefined ? bare : quoted.replace(/\\(["\\])/g, '$1');
+          const given = quoted === undefined ? bare.trim() : quoted.replace(/\\(["\\])/g, '$1');
           if (key.toLowerCase() === 'name') name = given;
           else if (key.toLowerCase() === 'filename') fileName = given;
         }

@@ -7,7 +7,8 @@ import { REPOSITORY } from './posthorn-process.js';
 
 /** Where screenshots are kept as artefacts of a run. */
 const SCREENSHOTS = join(REPOSITORY, '.tap/screenshots');
-const STEP_MS = 20_000;
+/** How long anything may take on a busy machine, ms. */
+const STEP_MS = 60_000;
 
 /** A browser window of a test. */
 export interface Window {

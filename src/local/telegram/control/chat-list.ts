@@ -1,20 +1,10 @@
-import type { WireChat, WireCommand, WirePerson } from '../page/browser/wire.js';
+import type { WireChat, WirePerson } from '../page/browser/wire.js';
 import type { Bot } from '../world/bot.js';
 import { type Chat, isPresent, standing } from '../world/chats.js';
-import { FIRST_PERSON_ID, type Person } from '../world/people.js';
+import { FIRST_PERSON_ID } from '../world/people.js';
 import type { Place } from '../world/place.js';
 import type { World } from '../world/world.js';
-import {
-  type Call,
-  done,
-  findBot,
-  findPerson,
-  type LocalRoutesDeps,
-  type Reply,
-  readId,
-  refuse,
-  strangeField,
-} from './call.js';
+import { type Call, done, findPerson, type LocalRoutesDeps, type Reply, readId, refuse, strangeField } from './call.js';
 import { messageSeen } from './message-seen.js';
 import { writeFault } from './messages.js';
 
@@ -42,18 +32,20 @@ export function getPeople({ world }: LocalRoutesDeps, { query }: Call): Reply {
   return done(found);
 }
 
-/** GET chats: those that a person sees: every bot, and the groups and channels where the person is. */
+/** GET chats: those that a person sees: every bot, and the groups and channels where the person is; with `in=false` the ones where the person is not. */
 export function getChats({ world, clock }: LocalRoutesDeps, { query }: Call): Reply {
-  const strange = strangeField(Object.fromEntries(query), ['user']);
+  const strange = strangeField(Object.fromEntries(query), ['user', 'in']);
   if (strange !== undefined) return refuse(strange);
   const person = findPerson(world, 'user', query.get('user') ?? undefined);
   if (typeof person === 'string') return refuse(person);
+  const within = query.get('in') ?? 'true';
+  if (within !== 'true' && within !== 'false') return refuse('in: expected true or false');
   const now = clock.now();
   const groups = [...world.state.chats.byId.values()].filter(
-    (chat) => chat.upgradedTo === 0 && !chat.deleted && isPresent(standing(chat, person, now)),
+    (chat) => chat.upgradedTo === 0 && !chat.deleted && isPresent(standing(chat, person, now)) === (within === 'true'),
   );
   return done([
-    ...world.bots().map((bot) => privateChat(world, bot, person)),
+    ...(within === 'true' ? world.bots().map((bot) => privateChat(world, bot, person)) : []),
     ...groups.map((chat) => groupChat(world, chat, person, now)),
   ]);
 }
@@ -79,42 +71,14 @@ function groupChat(world: World, chat: Chat, person: number, now: number): WireC
     blocked: false,
     status: member.status,
     canWrite: writeFault(chat, person, now) === undefined,
+    requested: chat.requests.has(person),
     members: [...chat.members.values()].filter(isPresent).length,
-    ...newestSeen(world, { chat, id: chat.id }),
+    // What is said in a chat is for those who are in it.
+    ...(isPresent(member) ? newestSeen(world, { chat, id: chat.id }) : {}),
   };
 }
 
 function newestSeen(world: World, place: Place): Pick<WireChat, 'last'> {
   const [last] = world.messages.history(place);
   return last === undefined ? {} : { last: messageSeen(world, place, last) };
-}
-
-/** GET commands: those that a chat's menu shows to a person. */
-export function getCommands({ world }: LocalRoutesDeps, { query }: Call): Reply {
-  const strange = strangeField(Object.fromEntries(query), ['chat', 'user']);
-  if (strange !== undefined) return refuse(strange);
-  const bot = findBot(world, 'chat', query.get('chat') ?? undefined);
-  if (typeof bot === 'string') return refuse(bot);
-  const id = findPerson(world, 'user', query.get('user') ?? undefined);
-  if (typeof id === 'string') return refuse(id);
-  const range = world.state.people.find(id);
-  if (range === undefined) return refuse(`user: nobody made person ${id}`);
-  return done(privateCommands(bot, world.state.people.person(range, id)));
-}
-
-/** The narrowest scope that has commands, in the person's language first: https://core.telegram.org/bots/api#determining-list-of-commands. */
-function privateCommands(bot: Bot, { id, languageCode = '' }: Person): WireCommand[] {
-  const scopes = [`chat:${id}:`, 'all_private_chats::', 'default::'];
-  const language = languageCode.slice(0, 2).toLowerCase();
-  const keys = scopes.flatMap((scope) => [`${scope}:${language}`, `${scope}:`]);
-  const found = keys
-    .map((key) => bot.settings.commands[key])
-    .find((commands) => commands !== undefined && commands.length > 0);
-  const { id: botId, username: botUsername } = bot.making;
-  return ((found ?? []) as { command: string; description: string }[]).map(({ command, description }) => ({
-    botId,
-    botUsername,
-    command,
-    description,
-  }));
 }

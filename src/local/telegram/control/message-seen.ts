@@ -2,11 +2,12 @@ import { isObject } from '../bot-api/arguments.js';
 import { documentValue, photoSizes } from '../bot-api/media-json.js';
 import { placeJson, userJsonOf } from '../bot-api/message-json.js';
 import type { Media } from '../files/stored-file.js';
-import type { WireEntity, WireMarkup, WireMessage, WireUser } from '../page/browser/wire.js';
+import type { WireEntity, WireMarkup, WireMessage, WireService, WireUser } from '../page/browser/wire.js';
 import type { Bot } from '../world/bot.js';
 import type { ChatMessage } from '../world/chat-events.js';
 import { type Member, mayRead } from '../world/chats.js';
 import type { Place } from '../world/place.js';
+import type { MessageExtra } from '../world/record.js';
 import type { World } from '../world/world.js';
 
 /** Most messages of one chat that are shown at once. */
@@ -26,7 +27,7 @@ export function messagesSeen(world: World, place: Place, after: number, member?:
 export function messageSeen(
   world: World,
   place: Place,
-  { id, from, anonymous, at, text, extra, editedAt }: ChatMessage,
+  { id, from, anonymous, at, text, extra, editedAt, service }: ChatMessage,
 ): WireMessage {
   const { media, reply_markup: markup } = extra;
   const isChats = place.chat?.type === 'channel' || anonymous === true;
@@ -40,6 +41,19 @@ export function messageSeen(
     ...(extra.caption_entities !== undefined && { captionEntities: extra.caption_entities as WireEntity[] }),
     ...(isObject(markup) && { replyMarkup: markup as WireMarkup }),
     ...(editedAt !== undefined && { editDate: Math.floor(editedAt / 1000) }),
+    ...(typeof extra.reply_to === 'number' && { replyTo: extra.reply_to }),
+    ...(service === true && { service: serviceSeen(world, extra) }),
+  };
+}
+
+function serviceSeen(world: World, extra: MessageExtra): WireService {
+  const user = (id: unknown): WireUser => JSON.parse(userJsonOf(world, Number(id))) as WireUser;
+  const { new_chat_members: joined, left_chat_member: left, pinned_message: pinned } = extra;
+  return {
+    ...(Array.isArray(joined) && { joined: joined.map(user) }),
+    ...(left !== undefined && { left: user(left) }),
+    ...(typeof pinned === 'number' && { pinned }),
+    ...((extra.migrate_to_chat_id ?? extra.migrate_from_chat_id) !== undefined && { upgraded: true }),
   };
 }
 

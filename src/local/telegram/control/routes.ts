@@ -3,9 +3,11 @@ import type { Exchange } from '../http/listener.js';
 import { sendPage } from '../page/chat-page.js';
 import { getBots, postBot, putBot } from './bots.js';
 import { findPerson, type LocalRoutesDeps, type Reply, type Route, refuse, strangeField } from './call.js';
-import { getChats, getCommands, getPeople } from './chat-list.js';
+import { getInvite, getLinks, getMembers } from './chat-info.js';
+import { getChats, getPeople } from './chat-list.js';
 import { deleteMember, deleteWholeChat, postChat, postUpgrade, putMember } from './chats.js';
 import { getClock, putClock } from './clock.js';
+import { getCommands } from './command-menu.js';
 import { getStats, postReset, putFaults } from './faults.js';
 import { sendFile } from './files.js';
 import { deleteMessage, getMessages, postMessage, putMessage } from './messages.js';
@@ -27,6 +29,9 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'POST chats': postChat,
   'DELETE chats/:id': deleteWholeChat,
   'POST chats/:id/upgrade': postUpgrade,
+  'GET chats/:id/members': getMembers,
+  'GET chats/:id/links': getLinks,
+  'GET invites': getInvite,
   'PUT chats/:id/members/:userId': putMember,
   'DELETE chats/:id/members/:userId': deleteMember,
   'POST messages': postMessage,

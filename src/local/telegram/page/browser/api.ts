@@ -1,4 +1,4 @@
-import type { WireChat, WireCommand, WireMessage, WirePerson } from './wire.js';
+import type { WireChat, WireCommand, WireInvite, WireLink, WireMember, WireMessage, WirePerson } from './wire.js';
 
 /** What the bot's answer to a press came to. */
 export interface PressAnswer {
@@ -48,10 +48,29 @@ export const api = {
   chats: (user: number): Promise<WireChat[]> => call('GET', `chats?user=${user}`),
   commands: (chat: number, user: number): Promise<WireCommand[]> => call('GET', `commands?chat=${chat}&user=${user}`),
   messages: (chat: number, user: number): Promise<WireMessage[]> => call('GET', `messages?chat=${chat}&user=${user}`),
-  write: (from: number, chat: number, text: string): Promise<{ messageId: number }> =>
-    call('POST', 'messages', { from, chat, text }),
+  write: (from: number, chat: number, text: string, replyTo?: number): Promise<{ messageId: number }> =>
+    call('POST', 'messages', { from, chat, text, ...(replyTo !== undefined && { replyTo }) }),
   press: (from: number, chat: number, messageId: number, data: string): Promise<PressAnswer> =>
     call('POST', 'presses', { from, chat, messageId, data }),
+  editText: (from: number, chat: number, messageId: number, text: string): Promise<unknown> =>
+    call('PUT', 'messages', { from, chat, messageId, text }),
+  remove: (from: number, chat: number, messageId: number): Promise<unknown> =>
+    call('DELETE', 'messages', { from, chat, messageId }),
+  /** The groups and channels where the person is not. */
+  otherChats: (user: number): Promise<WireChat[]> => call('GET', `chats?user=${user}&in=false`),
+  makeChat: (wish: { type: string; title: string; ownerId: number }): Promise<{ id: number }> =>
+    call('POST', 'chats', wish),
+  putMember: (
+    chat: number,
+    user: number,
+    wish: { status?: string; inviteLink?: string },
+  ): Promise<{ status: string }> => call('PUT', `chats/${chat}/members/${user}`, wish),
+  leave: (chat: number, user: number): Promise<unknown> => call('DELETE', `chats/${chat}/members/${user}`),
+  deleteChat: (chat: number): Promise<unknown> => call('DELETE', `chats/${chat}`),
+  upgrade: (chat: number): Promise<{ id: number }> => call('POST', `chats/${chat}/upgrade`, {}),
+  members: (chat: number, user: number): Promise<WireMember[]> => call('GET', `chats/${chat}/members?user=${user}`),
+  links: (chat: number, user: number): Promise<WireLink[]> => call('GET', `chats/${chat}/links?user=${user}`),
+  invite: (link: string): Promise<WireInvite> => call('GET', `invites?link=${encodeURIComponent(link)}`),
   setBlocked: (user: number, bot: number, blocked: boolean): Promise<unknown> =>
     call(blocked ? 'PUT' : 'DELETE', `blocks/${user}/${bot}`),
 };

@@ -1,7 +1,8 @@
 import { avatar } from './avatar.js';
 import { arrowKeys, byId, el, KeyedList } from './dom.js';
 import type { Chat, Model } from './model.js';
-import { previewOf, whenWords } from './words.js';
+import type { WireMessage } from './wire.js';
+import { nameOf, previewOf, whenWords } from './words.js';
 
 interface Row {
   readonly chat: Chat;
@@ -47,7 +48,7 @@ function chatRow({ chat, isOpen, user, isFirst }: Row): HTMLElement {
   const preview = el(
     'span',
     { class: 'chat-preview' },
-    mine ? el('span', { class: 'chat-you' }, 'You: ') : undefined,
+    last === undefined ? undefined : el('span', { class: 'chat-who' }, whoWords(last, mine, info.type === 'private')),
     words,
   );
   const badge =
@@ -80,4 +81,10 @@ function chatRow({ chat, isOpen, user, isFirst }: Row): HTMLElement {
     ),
   );
   return el('li', {}, link);
+}
+
+/** Who wrote the newest message, where that has to be said. */
+function whoWords({ from, service }: WireMessage, mine: boolean, isPrivate: boolean): string {
+  if (service !== undefined || (isPrivate && !mine)) return '';
+  return mine ? 'You: ' : `${nameOf(from)}: `;
 }

@@ -1,18 +1,22 @@
 import { api } from './api.js';
 import { avatar } from './avatar.js';
+import { openChatInfo } from './chat-dialogs.js';
 import { byId, el, KeyedList } from './dom.js';
-import { openMenu } from './menu.js';
+import { type MenuItem, openMenu } from './menu.js';
 import { type BubbleActions, type BubblePlace, messageBubble } from './message-bubble.js';
 import type { Chat, Model } from './model.js';
-import type { WireMessage } from './wire.js';
-import { dayKey, dayWords } from './words.js';
+import type { WireChat, WireMessage } from './wire.js';
+import { dayKey, dayWords, nameOf, previewOf, serviceWords, typeWords } from './words.js';
 
 /** Messages of one sender within so many seconds stand together. */
 const RUN_S = 600;
 /** The log follows new messages while it is at most so many pixels from its end. */
 const NEAR_END_PX = 80;
 
-type Row = { readonly kind: 'day'; readonly words: string } | { readonly kind: 'message'; readonly place: BubblePlace };
+/** A line across the chat (a day, an event) or a message. */
+type Row =
+  | { readonly kind: 'day' | 'event'; readonly words: string }
+  | { readonly kind: 'message'; readonly place: BubblePlace };
 
 /** The open chat: its header and its messages. The log stays at its end while the user is there, and stays where it is otherwise. */
 export function conversation(model: Model, actions: BubbleActions): void {
@@ -23,7 +27,7 @@ export function conversation(model: Model, actions: BubbleActions): void {
   const rows = new KeyedList<Row>(
     byId('messages'),
     (row) =>
-      row.kind === 'day' ? el('div', { class: 'day' }, el('span', {}, row.words)) : messageBubble(row.place, actions),
+      'place' in row ? messageBubble(row.place, actions) : el('div', { class: row.kind }, el('span', {}, row.words)),
     sameRow,
   );
   let shownId: number | undefined;
@@ -57,7 +61,7 @@ export function conversation(model: Model, actions: BubbleActions): void {
     const follow = isOther || isMine || isNearEnd();
     shownId = chat.info.id;
     newest = last;
-    rows.show(rowsOf(chat.messages ?? [], person.id));
+    rows.show(rowsOf(chat.messages ?? [], person.id, chat.info.type !== 'private'));
     byId('chat-empty').hidden = chat.messages === undefined || chat.messages.length > 0;
     if (follow) goToEnd();
     toEnd.hidden = isNearEnd();
@@ -65,39 +69,55 @@ export function conversation(model: Model, actions: BubbleActions): void {
   header(model);
 }
 
-function rowsOf(messages: readonly WireMessage[], user: number): [string, Row][] {
+function rowsOf(messages: readonly WireMessage[], user: number, named: boolean): [string, Row][] {
   const rows: [string, Row][] = [];
+  const byId = new Map(messages.map((message) => [message.messageId, message]));
   for (const [at, message] of messages.entries()) {
     const before = messages[at - 1];
     const after = messages[at + 1];
     if (before === undefined || dayKey(before.date) !== dayKey(message.date)) {
       rows.push([`day ${dayKey(message.date)}`, { kind: 'day', words: dayWords(message.date) }]);
     }
+    const key = `message ${message.messageId}`;
+    if (message.service !== undefined) {
+      rows.push([key, { kind: 'event', words: serviceWords(message) }]);
+      continue;
+    }
+    const original = byId.get(message.replyTo ?? 0);
     const place: BubblePlace = {
       message,
       mine: message.from.id === user,
       first: before === undefined || !together(before, message),
       last: after === undefined || !together(message, after),
+      named,
+      quoted: original && { name: nameOf(original.from), words: previewOf(original) },
     };
-    rows.push([`message ${message.messageId}`, { kind: 'message', place }]);
+    rows.push([key, { kind: 'message', place }]);
   }
   return rows;
 }
 
 function together(before: WireMessage, after: WireMessage): boolean {
   return (
-    before.from.id === after.from.id && after.date - before.date < RUN_S && dayKey(before.date) === dayKey(after.date)
+    before.from.id === after.from.id &&
+    before.service === undefined &&
+    after.service === undefined &&
+    after.date - before.date < RUN_S &&
+    dayKey(before.date) === dayKey(after.date)
   );
 }
 
 function sameRow(before: Row, now: Row): boolean {
-  if (before.kind === 'day' || now.kind === 'day') {
-    return before.kind === 'day' && now.kind === 'day' && before.words === now.words;
+  if (before.kind === 'message' && now.kind === 'message') {
+    const { message: a, ...placeBefore } = before.place;
+    const { message: b, ...placeNow } = now.place;
+    return (a === b || same(a, b)) && same(placeBefore, placeNow);
   }
-  const a = before.place;
-  const b = now.place;
-  const isSame = a.message === b.message || JSON.stringify(a.message) === JSON.stringify(b.message);
-  return isSame && a.mine === b.mine && a.first === b.first && a.last === b.last;
+  return same(before, now);
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 function header(model: Model): void {
@@ -108,24 +128,17 @@ function header(model: Model): void {
   const menu = byId('chat-menu');
   let shown: Chat['info'] | undefined;
   menu.addEventListener('click', () => {
-    const { open: chat, person } = model;
-    if (chat === undefined || person === undefined) return;
-    const { id, blocked } = chat.info;
-    openMenu(menu, [
-      {
-        icon: blocked ? 'unlock' : 'block',
-        label: blocked ? 'Unblock the bot' : 'Block the bot',
-        danger: !blocked,
-        run: () => void model.attempt(api.setBlocked(person.id, id, !blocked)),
-      },
-    ]);
+    if (model.open !== undefined) openMenu(menu, menuItems(model, model.open.info));
+  });
+  byId('chat-heading').addEventListener('click', () => {
+    if (model.open !== undefined && model.open.info.type !== 'private') openChatInfo(model);
   });
   model.watch(() => {
     const info = model.open?.info;
     if (info === undefined || info === shown) return;
     const isOther = info.id !== shown?.id || info.title !== shown.title;
     shown = info;
-    subtitle.textContent = info.blocked ? 'you block this bot' : 'bot';
+    subtitle.textContent = typeWords(info);
     if (!isOther) return;
     face.replaceChildren(avatar(info.id, info.title));
     title.textContent = info.title;
@@ -133,7 +146,38 @@ function header(model: Model): void {
       avatar(info.id, info.title),
       el('h2', {}, info.title),
       el('p', {}, info.username === undefined ? '' : `@${info.username}`),
-      el('p', { class: 'dim' }, 'Nobody has said anything here yet. Press START to greet the bot.'),
+      el(
+        'p',
+        { class: 'dim' },
+        `Nobody has said anything here yet. ${info.type === 'private' ? 'Press START to greet the bot.' : ''}`,
+      ),
     );
   });
+}
+
+function menuItems(model: Model, info: WireChat): MenuItem[] {
+  const { person } = model;
+  if (person === undefined) return [];
+  const { id, blocked, type, status } = info;
+  const run = (work: () => Promise<unknown>) => () => void model.attempt(work());
+  if (type === 'private') {
+    return [
+      {
+        icon: blocked ? 'unlock' : 'block',
+        label: blocked ? 'Unblock the bot' : 'Block the bot',
+        danger: !blocked,
+        run: run(() => api.setBlocked(person.id, id, !blocked)),
+      },
+    ];
+  }
+  const items: MenuItem[] = [{ icon: 'people', label: 'Who is here', run: () => openChatInfo(model) }];
+  if (status !== 'creator') {
+    items.push({ icon: 'leave', label: 'Leave', danger: true, run: run(() => api.leave(id, person.id)) });
+    return items;
+  }
+  if (type === 'group') {
+    items.push({ icon: 'up', label: 'Make it a supergroup', run: run(() => api.upgrade(id)) });
+  }
+  items.push({ icon: 'trash', label: 'Delete for everyone', danger: true, run: run(() => api.deleteChat(id)) });
+  return items;
 }

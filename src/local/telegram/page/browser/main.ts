@@ -1,14 +1,16 @@
 import { api } from './api.js';
 import { avatar } from './avatar.js';
 import { botPanel, panelLabel } from './bot-panel.js';
+import { bubbleActions } from './bubble-actions.js';
+import { openNewChat } from './chat-dialogs.js';
 import { chatList } from './chat-list.js';
 import { composer } from './composer.js';
 import { conversation } from './conversation.js';
 import { byId } from './dom.js';
 import { Live } from './live.js';
 import { Model } from './model.js';
-import { showAlert, showError, toast } from './notices.js';
-import { makePerson, peopleDialog } from './people-dialog.js';
+import { showError } from './notices.js';
+import { makePerson, openPeople } from './people-dialog.js';
 import type { WirePerson } from './wire.js';
 
 const LAST_PERSON = 'posthorn.local.person';
@@ -22,7 +24,6 @@ const live = new Live({
   onConnection: (connection) => model.setConnection(connection),
 });
 const writing = composer(model);
-const openPeople = peopleDialog(enter);
 
 /** Goes to the first chat of a person. */
 function enter(person: WirePerson): void {
@@ -73,35 +74,17 @@ async function welcome(): Promise<void> {
   byId('make-person').focus();
 }
 
-function showAnswer(text: string, isAlert: boolean): void {
-  if (isAlert) showAlert(text);
-  else toast(text);
+function show(chat: number): void {
+  if (model.person !== undefined) location.hash = `#${model.person.id}/${chat}`;
 }
 
-conversation(model, {
-  onCommand: (command) => void writing.write(command),
-  onMention: (username) => {
-    const chat = model.chats.find(({ info }) => info.username?.toLowerCase() === username.toLowerCase());
-    if (chat !== undefined && model.person !== undefined) location.hash = `#${model.person.id}/${chat.info.id}`;
-    else toast(`There is no @${username} among your chats.`);
-  },
-  onLink: () => false,
-  onPress: async (message, data) => {
-    const { open: chat, person } = model;
-    if (chat === undefined || person === undefined) return;
-    const answer = await model.attempt(api.press(person.id, chat.info.id, message.messageId, data));
-    if (answer === undefined) return;
-    if (!answer.answered) toast('The bot has not answered the press within 10 seconds.', 'error');
-    else if (answer.text !== undefined && answer.text !== '') showAnswer(answer.text, answer.alert === true);
-  },
-  onCopy: (text) => void navigator.clipboard.writeText(text).then(() => toast('Copied.'), showError),
-  onUnknownButton: ({ text }) => toast(`The local Telegram does not play what “${text}” asks for.`),
-});
+conversation(model, bubbleActions(model, writing, show));
 chatList(model);
 botPanel(model);
 
-byId('me').addEventListener('click', openPeople);
-byId('pick-person').addEventListener('click', openPeople);
+byId('me').addEventListener('click', () => openPeople(enter));
+byId('pick-person').addEventListener('click', () => openPeople(enter));
+byId('new-chat').addEventListener('click', () => openNewChat(model, show));
 byId('make-person').addEventListener('click', () => void makePerson().then(enter, showError));
 byId('back').addEventListener('click', () => {
   if (model.person !== undefined) location.hash = `#${model.person.id}`;

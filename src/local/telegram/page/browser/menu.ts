@@ -1,5 +1,7 @@
 import { arrowKeys, el, icon } from './dom.js';
 
+const EDGE_PX = 8;
+
 /** One line of a menu. */
 export interface MenuItem {
   readonly icon: string;
@@ -8,8 +10,12 @@ export interface MenuItem {
   readonly run: () => void;
 }
 
-/** Opens a menu at a button; it closes by a choice, by Esc and by a press elsewhere, and gives the focus back. */
-export function openMenu(anchor: HTMLElement, items: readonly MenuItem[]): void {
+/** Opens a menu below a button, or at a point of the window; it closes by a choice, by Esc and by a press elsewhere, and gives the focus back. */
+export function openMenu(
+  anchor: HTMLElement,
+  items: readonly MenuItem[],
+  at?: { readonly clientX: number; readonly clientY: number },
+): void {
   const menu = el('div', { class: 'menu', attributes: { role: 'menu', popover: 'auto' } });
   for (const item of items) {
     const choose = (): void => {
@@ -29,7 +35,10 @@ export function openMenu(anchor: HTMLElement, items: readonly MenuItem[]): void 
   document.body.append(menu);
   menu.showPopover();
   const box = anchor.getBoundingClientRect();
-  menu.style.top = `${box.bottom + 4}px`;
-  menu.style.right = `${Math.max(8, document.documentElement.clientWidth - box.right)}px`;
+  const { clientWidth, clientHeight } = document.documentElement;
+  const left = at?.clientX ?? box.right - menu.offsetWidth;
+  const top = at?.clientY ?? box.bottom + 4;
+  menu.style.left = `${Math.max(EDGE_PX, Math.min(left, clientWidth - menu.offsetWidth - EDGE_PX))}px`;
+  menu.style.top = `${Math.max(EDGE_PX, Math.min(top, clientHeight - menu.offsetHeight - EDGE_PX))}px`;
   menu.querySelector<HTMLElement>('.menu-item')?.focus();
 }

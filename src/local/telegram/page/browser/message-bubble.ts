@@ -1,14 +1,17 @@
+import { avatar, inkOf } from './avatar.js';
 import { el, icon } from './dom.js';
 import { safeHref } from './entity-runs.js';
 import { formattedText, type TextActions } from './formatted-text.js';
 import type { WireButton, WireMessage } from './wire.js';
-import { timeOf } from './words.js';
+import { nameOf, timeOf } from './words.js';
 
 /** What a bubble can do. */
 export interface BubbleActions extends TextActions {
   /** Presses a button with callback data; the promise ends with the bot's answer. */
   readonly onPress: (message: WireMessage, data: string) => Promise<void>;
   readonly onCopy: (text: string) => void;
+  /** Opens what can be done with a message, at a point. */
+  readonly onMenu: (message: WireMessage, bubble: HTMLElement, at: MouseEvent) => void;
   /** A button that the local Telegram does not play. */
   readonly onUnknownButton: (button: WireButton) => void;
 }
@@ -19,11 +22,15 @@ export interface BubblePlace {
   readonly mine: boolean;
   readonly first: boolean;
   readonly last: boolean;
+  /** Whether others than the bot write here, so that it matters who wrote. */
+  readonly named: boolean;
+  /** What it answers. */
+  readonly quoted: { readonly name: string; readonly words: string } | undefined;
 }
 
 /** A message with its inline keyboard. */
 export function messageBubble(place: BubblePlace, actions: BubbleActions): HTMLElement {
-  const { message, mine, first, last } = place;
+  const { message, mine, first, last, named, quoted } = place;
   const text = message.text ?? message.caption ?? '';
   const entities = (message.text === undefined ? message.captionEntities : message.entities) ?? [];
   const time = el(
@@ -32,19 +39,39 @@ export function messageBubble(place: BubblePlace, actions: BubbleActions): HTMLE
     timeOf(message.date),
   );
   const meta = el('span', { class: 'meta' }, message.editDate === undefined ? undefined : 'edited ', time);
+  const name = mine ? 'You' : nameOf(message.from);
+  const isShown = named && !mine && first;
   const bubble = el(
     'div',
     { class: 'bubble' },
-    el('span', { class: 'sender visually-hidden' }, mine ? 'You' : message.from.first_name),
+    el('span', { class: isShown ? `sender ink-${inkOf(message.from.id)}` : 'visually-hidden' }, name),
+    quoted === undefined ? undefined : quote(quoted),
     el('div', { class: 'text', attributes: { dir: 'auto' } }, formattedText(text, entities, actions), meta),
   );
+  bubble.addEventListener('contextmenu', (event) => {
+    // A link or a selection has the browser's own menu.
+    if ((event.target as Element).closest('a') !== null || getSelection()?.isCollapsed === false) return;
+    event.preventDefault();
+    actions.onMenu(message, bubble, event);
+  });
   const rows = message.replyMarkup?.inline_keyboard ?? [];
-  const names = ['message', mine ? 'mine' : 'theirs', first ? 'first' : '', last ? 'last' : ''];
+  const names = ['message', mine ? 'mine' : 'theirs', first ? 'first' : '', last ? 'last' : '', named ? 'named' : ''];
+  const face = named && !mine && last ? avatar(message.from.id, name) : undefined;
   return el(
     'div',
     { class: names.filter(Boolean).join(' '), attributes: { role: 'article', 'data-message': message.messageId } },
     bubble,
+    face,
     rows.length === 0 ? undefined : inlineKeyboard(message, rows, actions),
+  );
+}
+
+function quote({ name, words }: { name: string; words: string }): HTMLElement {
+  return el(
+    'div',
+    { class: 'quote' },
+    el('span', { class: 'quote-name' }, name),
+    el('span', { class: 'quote-words' }, words),
   );
 }
 

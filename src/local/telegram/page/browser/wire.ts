@@ -1,10 +1,11 @@
 /** What the chat page and its server say to each other: types only, used by both sides. Times are whole seconds since the epoch where the Bot API has them so, else ms. */
 
-/** The Bot API's User. */
+/** The Bot API's User; of a channel that posts in its own name the Chat, which has a title instead. */
 export interface WireUser {
   readonly id: number;
-  readonly is_bot: boolean;
-  readonly first_name: string;
+  readonly is_bot?: boolean;
+  readonly first_name?: string;
+  readonly title?: string;
   readonly last_name?: string;
   readonly username?: string;
 }
@@ -70,6 +71,20 @@ export interface WireMessage {
   readonly captionEntities?: readonly WireEntity[];
   readonly replyMarkup?: WireMarkup;
   readonly editDate?: number;
+  /** Id of the message that this one answers. */
+  readonly replyTo?: number;
+  /** What happened, of a message that nobody wrote. */
+  readonly service?: WireService;
+}
+
+/** Something that happened in a chat; one of these. */
+export interface WireService {
+  readonly joined?: readonly WireUser[];
+  readonly left?: WireUser;
+  /** Id of the message pinned. */
+  readonly pinned?: number;
+  /** Whether the group became a supergroup, said in the old or the new one. */
+  readonly upgraded?: true;
 }
 
 /** A person, as `GET /local/people` shows one. */
@@ -93,8 +108,32 @@ export interface WireChat {
   readonly status?: string;
   readonly canWrite?: boolean;
   readonly members?: number;
+  /** Of one that the person is not in: whether the person has asked to be let in. */
+  readonly requested?: boolean;
   /** The newest message that the person sees. */
   readonly last?: WireMessage;
+}
+
+/** Someone in a chat; `status` as in the Bot API's ChatMember. */
+export interface WireMember {
+  readonly user: WireUser;
+  readonly status: string;
+}
+
+/** An invite link of a chat, for those who run it. */
+export interface WireLink {
+  readonly link: string;
+  /** '' for none. */
+  readonly name: string;
+  readonly createsJoinRequest: boolean;
+}
+
+/** The chat that an invite link leads to. */
+export interface WireInvite {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly createsJoinRequest: boolean;
 }
 
 /** A command in the menu of a chat, as `GET /local/commands` shows it. */

@@ -1,4 +1,4 @@
-import type { WireMessage } from './wire.js';
+import type { WireChat, WireMessage, WireUser } from './wire.js';
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const TIME_EXACT = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
@@ -33,8 +33,41 @@ export function whenWords(seconds: number): string {
 }
 
 /** The first words of a message, for lists. */
-export function previewOf({ text, caption }: WireMessage): string {
+export function previewOf(message: WireMessage): string {
+  const { text, caption, service } = message;
+  if (service !== undefined) return serviceWords(message);
   return (text ?? caption ?? '').replace(/\s+/g, ' ').slice(0, 120);
+}
+
+/** What a person or a bot is called; a channel that posts has a title instead of a name. */
+export function nameOf(user: WireUser): string {
+  return user.first_name ?? user.title ?? String(user.id);
+}
+
+/** What happened, of a message that nobody wrote. */
+export function serviceWords({ from, service = {} }: WireMessage): string {
+  const who = nameOf(from);
+  const { joined, left, pinned, upgraded } = service;
+  if (joined !== undefined) {
+    const others = joined.filter(({ id }) => id !== from.id);
+    return others.length === 0 ? `${who} joined` : `${who} added ${others.map(nameOf).join(', ')}`;
+  }
+  if (left !== undefined) return left.id === from.id ? `${who} left` : `${who} removed ${nameOf(left)}`;
+  if (pinned !== undefined) return `${who} pinned a message`;
+  return upgraded === true ? 'The group became a supergroup' : 'Something happened here';
+}
+
+/** A standing in a chat, in words. */
+export function standingWords(status: string | undefined): string {
+  return status === 'creator' ? 'owner' : (status ?? '');
+}
+
+/** What a chat is, in words for its header. */
+export function typeWords(info: WireChat): string {
+  if (info.type === 'private') return info.blocked ? 'you block this bot' : 'bot';
+  const noun = info.type === 'channel' ? 'subscriber' : 'member';
+  const role = info.status === 'member' ? '' : `, you are ${standingWords(info.status)}`;
+  return `${info.type}, ${counted(info.members ?? 0, noun)}${role}`;
 }
 
 /** Up to two letters that stand for a name. */

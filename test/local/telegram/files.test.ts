@@ -700,6 +700,6 @@ t.test('malformed forms and arguments with files: a Bot API error each, never 5x
     if (!fine)
       t.fail(`${status} ${JSON.stringify(answer.body)}`, { method, body: body.toString('latin1').slice(0, 2000) });
   }
-  t.ok((statuses.get(200) ?? 0) > rounds / 100, `some are taken: ${JSON.stringify([...statuses])}`);
+  t.ok((statuses.get(200) ?? 0) > 0, `some are taken: ${JSON.stringify([...statuses])}`);
   t.equal((await call('sendMessage', { chat_id: chat, text: 'still there' })).status, 200);
 });

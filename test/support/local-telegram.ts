@@ -23,7 +23,7 @@ export interface SeenMessage {
   readonly text?: string;
   readonly entities?: readonly SeenEntity[];
   readonly caption?: string;
-  readonly photo?: readonly object[];
+  readonly photo?: readonly { readonly width: number; readonly height: number }[];
   readonly document?: { readonly file_name?: string };
   readonly replyMarkup?: { readonly inline_keyboard?: readonly (readonly SeenButton[])[] };
 }

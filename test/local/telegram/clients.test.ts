@@ -14,6 +14,11 @@ const CLIENTS = join(import.meta.dirname, 'clients');
 /** How long anything that a client does may take on a busy machine, ms. */
 const PATIENCE_MS = 30_000;
 const SECRET = 'Secret_token-1';
+const NOTES = 'To be kept for long: ĝis, 👋🏽.';
+const PHOTO = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==',
+  'base64',
+);
 
 type Library = 'telegraf' | 'grammy' | 'aiogram' | 'python-telegram-bot';
 type Mode = 'polling' | 'webhook';
@@ -37,7 +42,8 @@ interface Sight {
   readonly entities?: string;
   readonly caption?: string;
   readonly buttons?: string;
-  readonly photo?: true;
+  /** Width and height of the largest size. */
+  readonly photo?: string;
   readonly document?: string;
 }
 
@@ -64,6 +70,19 @@ const ROWS: readonly Row[] = [
     sees: [{ text: 'Hello, Ada. Do you agree?', buttons: 'Yes=agree:yes|No=agree:no' }],
   },
   {
+    when: 'a person presses a button: it is answered, and the message becomes another',
+    async act({ control, botId, ada }) {
+      const [asked] = (await control.messages(botId, ada)).filter(({ replyMarkup }) => replyMarkup !== undefined);
+      const pressed = await control.press(ada, botId, asked?.messageId ?? 0, 'agree:yes');
+      const { answered, text } = pressed;
+      if (!answered || text !== 'Noted: yes') throw new Error(`the press came to ${JSON.stringify(pressed)}`);
+      await eventually('the question is changed', PATIENCE_MS, async () => {
+        const now = (await control.messages(botId, ada)).find(({ messageId }) => messageId === asked?.messageId);
+        return now?.text === 'You said yes.' && now.replyMarkup === undefined;
+      });
+    },
+  },
+  {
     when: 'a person writes',
     act: ({ write }) => write('Ĝis la revido 👋🏽, "friend" & <all>'),
     sees: [{ text: 'Ĝis la revido 👋🏽, "friend" & <all>' }],
@@ -72,6 +91,19 @@ const ROWS: readonly Row[] = [
     when: 'a person asks for help, which comes in HTML and in MarkdownV2',
     act: ({ write }) => write('/help'),
     sees: [HELP, HELP],
+  },
+  {
+    when: 'a person asks for a photo, which comes as an upload and by its file_id',
+    act: ({ write }) => write('/photo'),
+    sees: [
+      { photo: '2x2', caption: 'An upload' },
+      { photo: '2x2', caption: 'The same again' },
+    ],
+  },
+  {
+    when: 'a person asks for a document, which the bot also downloads',
+    act: ({ write }) => write('/document'),
+    sees: [{ document: 'notes.txt', caption: 'To keep' }, { text: `notes.txt says: ${NOTES}` }],
   },
   {
     when: 'the bot writes too fast to one chat, is told to wait and obeys',
@@ -116,6 +148,7 @@ const ROWS: readonly Row[] = [
 
 function sightOf({ text, entities, caption, photo, document, replyMarkup }: SeenMessage): Sight {
   const name = document?.file_name;
+  const largest = photo?.at(-1);
   return {
     ...(text !== undefined && { text }),
     ...(entities !== undefined && {
@@ -129,7 +162,7 @@ function sightOf({ text, entities, caption, photo, document, replyMarkup }: Seen
         .map((row) => row.map((button) => `${button.text}=${button.callback_data}`).join('|'))
         .join('/'),
     }),
-    ...(photo !== undefined && { photo: true }),
+    ...(largest !== undefined && { photo: `${largest.width}x${largest.height}` }),
     ...(name !== undefined && { document: name }),
   };
 }
@@ -151,7 +184,7 @@ async function botApi<T>(url: string, token: string, method: string): Promise<T>
 async function playAll(t: Test, library: Library, mode: Mode): Promise<void> {
   const command = commandOf(t, library);
   if (command === undefined) return;
-  const dir = t.testdir();
+  const dir = t.testdir({ 'photo.png': PHOTO, 'document.txt': `${NOTES}\n` });
   const telegram = await startLocalTelegram({ dataDir: dir, port: 0 });
   t.teardown(() => telegram.stop());
   const control = localTelegramControl(telegram.url);
@@ -168,6 +201,8 @@ async function playAll(t: Test, library: Library, mode: Mode): Promise<void> {
     env: {
       BOT_TOKEN: bot.token,
       TELEGRAM_API_ROOT: telegram.url,
+      PHOTO: join(dir, 'photo.png'),
+      DOCUMENT: join(dir, 'document.txt'),
       ...(webhook !== undefined && { WEBHOOK_URL: webhook, WEBHOOK_SECRET: SECRET }),
     },
   });
@@ -226,7 +261,7 @@ async function playAll(t: Test, library: Library, mode: Mode): Promise<void> {
 }
 
 for (const library of ['telegraf', 'grammy', 'aiogram', 'python-telegram-bot'] as const) {
-  for (const mode of ['polling'] as const) {
+  for (const mode of ['polling', 'webhook'] as const) {
     t.test(`${library}, ${mode}`, (t) => playAll(t, library, mode));
   }
 }

@@ -9,7 +9,9 @@ export interface Write {
   readonly name: string;
   /** What it does, document by document. */
   readonly steps: readonly Step[];
-  /** Cut off, the first steps of it may be done and the others not; else any of them. Each document is whole either way. */
+  /** How many steps each of its statements has; absent: it is one statement. */
+  readonly sizes?: readonly number[];
+  /** Cut off, the first statements of it may be done, any steps of the next one, and the others not; else any steps. Each document is whole either way. */
   readonly inOrder: boolean;
   /** Whether it is of one document and nothing else: refused, it has done nothing. */
   readonly isOne: boolean;
@@ -69,11 +71,12 @@ export function writeMaker(random: SeededRandom, writer: number): (things: Thing
   function outcome(
     statements: readonly Statement[],
     inOrder: boolean,
-  ): Pick<Write, 'steps' | 'inOrder' | 'isOne' | 'answer'> {
+  ): Pick<Write, 'steps' | 'sizes' | 'inOrder' | 'isOne' | 'answer'> {
     const failed = statements.findIndex(({ counts }) => counts.duplicate > 0);
     const done = inOrder && failed >= 0 ? statements.slice(0, failed + 1) : statements;
     return {
       steps: done.flatMap(({ steps }) => steps),
+      sizes: done.map(({ steps }) => steps.length),
       inOrder,
       isOne: false,
       answer: sum(done.map(({ counts }) => counts)),

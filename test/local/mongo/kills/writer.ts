@@ -1,7 +1,7 @@
 import { MongoClient, MongoNetworkError, MongoServerError, MongoServerSelectionError } from 'mongodb';
 import { randomFrom } from '../../../support/seeded-random.js';
 import { ordered } from './answer.js';
-import { COLLECTIONS, collectionIn, collectionOf, type Name, type Things } from './statement.js';
+import { COLLECTIONS, collectionIn, collectionOf, type Name, type Step, type Things } from './statement.js';
 import { INDEXES, type Thing } from './thing.js';
 import { type Write, writeMaker } from './write.js';
 
@@ -42,23 +42,36 @@ function endOf(error: unknown): 'cut off' | 'refused' | undefined {
   return endOf(error.cause) ?? endOf((error as Partial<MongoServerError>).errorResponse);
 }
 
+/** The steps of a write that may be done in any order among themselves. */
+function groupsOf({ steps, sizes, inOrder }: Write): readonly (readonly Step[])[] {
+  if (!inOrder || sizes === undefined) return [steps];
+  let at = 0;
+  return sizes.map((size) => {
+    at += size;
+    return steps.slice(at - size, at);
+  });
+}
+
 /** How much of a write that has no answer is there; undefined when it is something that cannot come of it. */
-function partOf({ steps, inOrder }: Write, before: Things, there: Things): 'none' | 'part' | 'all' | undefined {
-  const touched = [...new Set(steps.map(({ n }) => n))];
-  const after = new Map(before);
-  const agrees = (): boolean => touched.every((n) => ordered(after.get(n)) === ordered(there.get(n)));
-  if (agrees()) return 'none';
+function partOf(write: Write, before: Things, there: Things): 'none' | 'part' | 'all' | undefined {
+  const touched = [...new Set(write.steps.map(({ n }) => n))];
+  const isAs = (things: Things, n: number): boolean => ordered(things.get(n)) === ordered(there.get(n));
+  const agrees = (things: Things): boolean => touched.every((n) => isAs(things, n));
+  if (agrees(before)) return 'none';
+  let state = before;
   let isPart = false;
-  for (const step of steps) {
-    if (step.after === undefined) after.delete(step.n);
-    else after.set(step.n, step.after);
-    isPart ||= agrees();
+  for (const group of groupsOf(write)) {
+    const next = new Map(state);
+    for (const { n, after } of group) {
+      if (after === undefined) next.delete(n);
+      else next.set(n, after);
+    }
+    const from = state;
+    isPart ||= touched.every((n) => isAs(from, n) || isAs(next, n));
+    state = next;
   }
-  if (agrees()) return 'all';
-  // Without order no two steps are of the same document.
-  const kept = touched.filter((n) => ordered(before.get(n)) === ordered(there.get(n)));
-  const done = touched.filter((n) => ordered(after.get(n)) === ordered(there.get(n)));
-  return isPart || (!inOrder && new Set([...kept, ...done]).size === touched.length) ? 'part' : undefined;
+  if (agrees(state)) return 'all';
+  return isPart ? 'part' : undefined;
 }
 
 /** Connects `count` clients to `uri` and makes the collections and their indexes. The writes follow from `seed`, and from what is cut off. */

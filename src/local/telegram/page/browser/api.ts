@@ -5,7 +5,13 @@ export interface PressAnswer {
   readonly answered: boolean;
   readonly text?: string;
   readonly alert?: boolean;
+  readonly url?: string;
 }
+
+/** A file that a person sends. */
+export type FileContent =
+  | { readonly photo: { readonly base64: string } }
+  | { readonly document: { readonly base64: string; readonly name: string } };
 
 /** A refusal of the control API, or no answer at all (`status` 0); the message is fit to be shown. */
 export class ApiError extends Error {
@@ -50,6 +56,8 @@ export const api = {
   messages: (chat: number, user: number): Promise<WireMessage[]> => call('GET', `messages?chat=${chat}&user=${user}`),
   write: (from: number, chat: number, text: string, replyTo?: number): Promise<{ messageId: number }> =>
     call('POST', 'messages', { from, chat, text, ...(replyTo !== undefined && { replyTo }) }),
+  send: (from: number, chat: number, content: FileContent, caption: string): Promise<{ messageId: number }> =>
+    call('POST', 'messages', { from, chat, ...content, ...(caption !== '' && { caption }) }),
   press: (from: number, chat: number, messageId: number, data: string): Promise<PressAnswer> =>
     call('POST', 'presses', { from, chat, messageId, data }),
   editText: (from: number, chat: number, messageId: number, text: string): Promise<unknown> =>

@@ -1,6 +1,7 @@
 import { api } from './api.js';
 import { openInvite } from './chat-dialogs.js';
 import type { Composer } from './composer.js';
+import { safeHref } from './entity-runs.js';
 import { type MenuItem, openMenu } from './menu.js';
 import type { BubbleActions } from './message-bubble.js';
 import type { Model } from './model.js';
@@ -46,7 +47,9 @@ async function press(model: Model, message: WireMessage, data: string): Promise<
   if (chat === undefined || person === undefined) return;
   const answer = await model.attempt(api.press(person.id, chat.info.id, message.messageId, data));
   if (answer === undefined) return;
-  const { answered, text = '', alert = false } = answer;
+  const { answered, text = '', alert = false, url } = answer;
+  const href = url === undefined ? undefined : safeHref(url);
+  if (href !== undefined) open(href, '_blank', 'noopener,noreferrer');
   if (!answered) toast('The bot has not answered the press within 10 seconds.', 'error');
   else if (text !== '' && alert) showAlert(text);
   else if (text !== '') toast(text);

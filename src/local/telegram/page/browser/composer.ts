@@ -1,4 +1,5 @@
 import { api } from './api.js';
+import { attachments } from './attachments.js';
 import { commandMenu } from './command-menu.js';
 import { byId, el, icon } from './dom.js';
 import type { Chat, Model } from './model.js';
@@ -84,6 +85,11 @@ export function composer(model: Model): Composer {
     setText(text);
   };
 
+  attachments(model, () => {
+    const text = field.value.trim();
+    setText('');
+    return text;
+  });
   field.maxLength = TEXT_MAX;
   field.addEventListener('input', () => {
     fit();

@@ -3,7 +3,7 @@ import { el, icon } from './dom.js';
 import { safeHref } from './entity-runs.js';
 import { formattedText, type TextActions } from './formatted-text.js';
 import type { WireButton, WireMessage } from './wire.js';
-import { nameOf, timeOf } from './words.js';
+import { nameOf, sizeWords, timeOf } from './words.js';
 
 /** What a bubble can do. */
 export interface BubbleActions extends TextActions {
@@ -46,6 +46,7 @@ export function messageBubble(place: BubblePlace, actions: BubbleActions): HTMLE
     { class: 'bubble' },
     el('span', { class: isShown ? `sender ink-${inkOf(message.from.id)}` : 'visually-hidden' }, name),
     quoted === undefined ? undefined : quote(quoted),
+    mediaOf(message),
     el('div', { class: 'text', attributes: { dir: 'auto' } }, formattedText(text, entities, actions), meta),
   );
   bubble.addEventListener('contextmenu', (event) => {
@@ -65,6 +66,32 @@ export function messageBubble(place: BubblePlace, actions: BubbleActions): HTMLE
     rows.length === 0 ? undefined : inlineKeyboard(message, rows, actions),
   );
 }
+
+/** The photo, or the document to be kept. */
+function mediaOf({ photo, document: file }: WireMessage): HTMLElement | undefined {
+  const size = photo?.at(-1);
+  if (size !== undefined) {
+    const href = fileHref(size.file_unique_id);
+    const { width, height } = size;
+    const image = el('img', { attributes: { src: href, alt: 'Photo', width, height, loading: 'lazy' } });
+    return el('a', { class: 'photo', attributes: { href, target: '_blank', rel: 'noopener noreferrer' } }, image);
+  }
+  if (file === undefined) return undefined;
+  const name = file.file_name ?? 'file';
+  return el(
+    'a',
+    { class: 'file', attributes: { href: fileHref(file.file_unique_id), download: name } },
+    el('span', { class: 'file-icon' }, icon('file')),
+    el(
+      'span',
+      { class: 'file-words' },
+      el('span', { class: 'file-name' }, name),
+      el('span', {}, sizeWords(file.file_size)),
+    ),
+  );
+}
+
+const fileHref = (unique: string): string => `/local/files/${encodeURIComponent(unique)}`;
 
 function quote({ name, words }: { name: string; words: string }): HTMLElement {
   return el(

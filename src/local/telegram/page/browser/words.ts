@@ -34,9 +34,10 @@ export function whenWords(seconds: number): string {
 
 /** The first words of a message, for lists. */
 export function previewOf(message: WireMessage): string {
-  const { text, caption, service } = message;
+  const { text, caption, service, photo, document: file } = message;
   if (service !== undefined) return serviceWords(message);
-  return (text ?? caption ?? '').replace(/\s+/g, ' ').slice(0, 120);
+  const kind = photo === undefined ? (file?.file_name ?? (file && 'File')) : 'Photo';
+  return (text ?? [kind, caption].filter(Boolean).join(', ')).replace(/\s+/g, ' ').slice(0, 120);
 }
 
 /** What a person or a bot is called; a channel that posts has a title instead of a name. */
@@ -82,4 +83,11 @@ export function initialsOf(name: string): string {
 /** A number with its noun, in the singular where that is right. */
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`;
+}
+
+/** A size in bytes, in the unit that suits it. */
+export function sizeWords(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  const [unit, power] = bytes < 1e6 ? (['kB', 1e3] as const) : (['MB', 1e6] as const);
+  return `${(bytes / power).toLocaleString(undefined, { maximumFractionDigits: 1 })} ${unit}`;
 }

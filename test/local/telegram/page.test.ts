@@ -1,92 +1,13 @@
-import type { Locator, Page } from 'playwright-core';
-import t, { type Test } from 'tap';
-import { type OpenWindow, startBrowser, type Window } from '../../support/browser.js';
+import { text as readText } from 'node:stream/consumers';
+import t from 'tap';
 import { eventually } from '../../support/eventually.js';
-import { type LocalTelegramControl, localTelegramControl } from '../../support/local-telegram.js';
-import { freePort } from '../../support/posthorn-process.js';
-import { type PosthornServer, startServer } from '../../support/posthorn-server.js';
-import { ask } from './telegram-bench.js';
+import { bubbles, chatRow, newcomer, PHONE, pageScene, personOf, startFlorist, WITHIN_MS } from './page-scene.js';
 
-const WITHIN_MS = 60_000;
-
-/** What the tests read of an answer of the Bot API. */
-interface Result {
-  readonly message_id: number;
-  readonly text: string;
-  readonly invite_link: string;
-}
-
-/** A server with all roles, its local Telegram, and a second bot that does what a test tells it to. */
-interface Scene {
-  readonly url: string;
-  readonly control: LocalTelegramControl;
-  readonly server: PosthornServer;
-  readonly open: OpenWindow;
-  /** Calls a method as the second bot. */
-  bot(method: string, args: object): Promise<{ ok: boolean; result: Result }>;
-  readonly botId: number;
-  again(): PosthornServer;
-}
-
-const PHONE = {
-  viewport: { width: 390, height: 780 },
-  hasTouch: true,
-  isMobile: true,
-  colorScheme: 'dark',
-} as const;
-
-const bubbles = (page: Page): Locator => page.locator('.message .text');
-const chatRow = (page: Page, title: string): Locator => page.locator('.chat-row', { hasText: title });
-
-/** The id of the person that a page is. */
-const personOf = (page: Page): number => Number(/#(\d+)/.exec(page.url())?.[1]);
-
-async function scene(t: Test): Promise<Scene | undefined> {
-  const open = await startBrowser(t);
-  if (open === undefined) return undefined;
-  const dir = t.testdir();
-  const env = { LOCAL_TELEGRAM_PORT: String(await freePort()) };
-  const server = startServer(t, dir, env);
-  await server.api;
-  const url = await server.process.line('local telegram ');
-  const made = await ask(`${url}/local/bots`, {
-    method: 'POST',
-    body: JSON.stringify({ username: 'florist_bot', name: 'Florist' }),
-  });
-  const { id, token } = made.body as { id: number; token: string };
-  return {
-    url,
-    control: localTelegramControl(url),
-    server,
-    open,
-    botId: id,
-    async bot(method, args) {
-      const headers = { 'content-type': 'application/json' };
-      return (await ask(`${url}/bot${token}/${method}`, { method: 'POST', headers, body: JSON.stringify(args) })).body;
-    },
-    again: () => startServer(t, dir, env),
-  };
-}
-
-/** Makes a person by the page's own buttons, and says /start to the first bot. */
-async function newcomer(t: Test, { open, url }: Scene, options = {}): Promise<Window> {
-  const window = await open(t, `${url}/local`, options);
-  const { page } = window;
-  await page.locator('#make-person').click();
-  await page.getByRole('button', { name: 'START' }).click();
-  await bubbles(page).filter({ hasText: 'Hello, ' }).waitFor();
-  return window;
-}
-
-/** Opens the second bot's chat and starts it. */
-async function startFlorist(page: Page): Promise<void> {
-  await chatRow(page, 'Florist').click();
-  await page.getByRole('button', { name: 'START' }).click();
-  await bubbles(page).filter({ hasText: '/start' }).waitFor();
-}
+/** A picture of one pixel. */
+const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
 t.test('the chat page in Chromium', async (t) => {
-  const found = await scene(t);
+  const found = await pageScene(t);
   if (found === undefined) return;
   const scene_ = found;
 
@@ -118,12 +39,7 @@ t.test('the chat page in Chromium', async (t) => {
     const { page, complaints } = window;
     await startFlorist(page);
     const chat_id = personOf(page);
-    const say = (text: string, more: object = {}) =>
-      eventually(
-        'a message within the limits',
-        WITHIN_MS,
-        async () => (await scene_.bot('sendMessage', { chat_id, text, parse_mode: 'HTML', ...more })).ok,
-      );
+    const say = (text: string, more: object = {}) => scene_.say(chat_id, text, { parse_mode: 'HTML', ...more });
     await say('Welcome to the flower shop! Each Friday I bring what is in bloom. /order shows what you have ordered.');
     await say(
       '<b>The tulips are in.</b>\nRed, yellow and white, <i>ten a bunch</i>. Which ones shall I bring on Friday?',
@@ -221,6 +137,70 @@ t.test('the chat page in Chromium', async (t) => {
     await bubbles(page).filter({ hasText: 'Welcome back' }).waitFor();
     const figures = page.locator('.figures');
     await figures.locator('dd', { hasText: /[1-9]/ }).first().waitFor();
+    t.same(complaints, []);
+  });
+
+  await t.test('a button is pressed: the bot answers, alerts, and changes its message', async (t) => {
+    const { page, complaints } = await newcomer(t, scene_);
+    await startFlorist(page);
+    const chat_id = personOf(page);
+    const keyboard = (...names: string[]) => ({
+      reply_markup: { inline_keyboard: [names.map((name) => ({ text: name, callback_data: name }))] },
+    });
+    const { message_id } = await scene_.say(chat_id, 'Which one?', keyboard('Rose', 'Tulip'));
+    const key = (name: string) => page.getByRole('button', { name, exact: true });
+
+    await key('Tulip').click();
+    t.equal(await key('Tulip').getAttribute('aria-busy'), 'true', 'the button waits for the bot');
+    const first = await scene_.pressed('Tulip');
+    await scene_.bot('answerCallbackQuery', { callback_query_id: first, text: 'A tulip it is' });
+    await page.getByRole('status').filter({ hasText: 'A tulip it is' }).waitFor();
+    t.equal(await key('Tulip').getAttribute('aria-busy'), null);
+
+    await key('Rose').focus();
+    await page.keyboard.press('Enter');
+    const second = await scene_.pressed('Rose');
+    await scene_.bot('editMessageText', { chat_id, message_id, text: 'A rose then.', ...keyboard('Rose', 'Done') });
+    await bubbles(page).filter({ hasText: 'A rose then.' }).waitFor();
+    t.equal(await page.locator(':focus').innerText(), 'Rose', 'the edited message keeps the focus where it was');
+    const text = 'Roses have <b>thorns</b>';
+    await scene_.bot('answerCallbackQuery', { callback_query_id: second, text, show_alert: true });
+    const alert = page.getByRole('dialog');
+    t.match(await alert.innerText(), /Roses have <b>thorns<\/b>/);
+    await alert.getByRole('button', { name: 'OK' }).press('Enter');
+    await alert.waitFor({ state: 'detached' });
+    await page.locator('.message', { hasText: 'A rose then.' }).locator('.meta', { hasText: 'edited' }).waitFor();
+
+    await scene_.say(chat_id, 'And how many?', {
+      reply_markup: { keyboard: [['one', { text: 'two' }]], one_time_keyboard: true, input_field_placeholder: 'Some' },
+    });
+    const below = page.locator('#reply-keyboard');
+    await below.waitFor();
+    t.equal(await page.locator('#field').getAttribute('placeholder'), 'Some');
+    await below.getByRole('button', { name: 'two' }).click();
+    await bubbles(page).filter({ hasText: /^two/ }).waitFor();
+    await below.waitFor({ state: 'hidden' });
+    t.same(complaints, []);
+  });
+
+  await t.test('photos and documents come and go', async (t) => {
+    const { page, complaints } = await newcomer(t, scene_);
+    await startFlorist(page);
+    await page.locator('#field').fill('my garden');
+    await page.locator('#file-picker').setInputFiles([
+      { name: 'garden.png', mimeType: 'image/png', buffer: Buffer.from(PIXEL, 'base64') },
+      { name: 'list <1>.txt', mimeType: 'text/plain', buffer: Buffer.from('seeds') },
+    ]);
+    const photo = page.locator('.message', { hasText: 'my garden' }).locator('img');
+    await photo.waitFor();
+    t.equal(await photo.evaluate('document.querySelector(".photo img").decode().then(() => "shown")'), 'shown');
+    t.equal(await page.locator('#field').inputValue(), '', 'what was written has become the caption');
+    const file = page.locator('a.file', { hasText: 'list <1>.txt' });
+    await file.waitFor();
+    t.match(await file.innerText(), /5 B/);
+    const download = page.waitForEvent('download');
+    await file.click();
+    t.equal(await readText(await (await download).createReadStream()), 'seeds');
     t.same(complaints, []);
   });
 

@@ -10,8 +10,9 @@ const BODY_MAX_BYTES = 51 * 1024 * 1024;
 const BODIES_MAX_BYTES = 256 * 1024 * 1024;
 /** A connection whose body holds some of that and does not come on for so long is ended. */
 const BODY_STALL_MS = 60_000;
-/** How long a client that still sends a refused request may take to read why. */
-const LINGER_MS = 5000;
+/** A client that still sends a request which was refused may go on, so that it reads why: while it rests no longer than this, and for so many bytes. */
+const LINGER_REST_MS = 15_000;
+const LINGER_MAX_BYTES = 256 * 1024 * 1024;
 const PIPELINE_MAX = 256;
 const PIPELINE_RESUME = 64;
 
@@ -92,6 +93,8 @@ interface Connection {
   watched: boolean;
   /** Whether a file is being sent: what comes after it has to wait. */
   sending: boolean;
+  /** Bytes that may still come of a request that was refused and answered; undefined before that. */
+  lingersFor: number | undefined;
 }
 
 /**
@@ -122,6 +125,11 @@ export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpLi
 
   const server: Server = createServer({ noDelay: true }, (socket) => {
     const read = (bytes: Buffer): void => {
+      if (connection.lingersFor !== undefined) {
+        connection.lingersFor -= bytes.length;
+        if (connection.lingersFor < 0) socket.destroy();
+        return;
+      }
       reader.feed(bytes);
       if (reader.waits) socket.pause();
       if (reader.holds === connection.watched) return;
@@ -155,6 +163,7 @@ export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpLi
       paused: false,
       watched: false,
       sending: false,
+      lingersFor: undefined,
     };
     connections.add(connection);
     const open = (request: HttpRequest): Place => {
@@ -230,8 +239,8 @@ export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpLi
     } else if (last.lingers) {
       // Ended at once, the connection would be reset under a client that still sends, and the answer be lost.
       socket.end(bytes, encoding);
-      const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-      socket.once('close', () => clearTimeout(timer));
+      connection.lingersFor = LINGER_MAX_BYTES;
+      socket.setTimeout(LINGER_REST_MS);
     } else {
       socket.end(bytes, encoding, () => socket.destroySoon());
     }

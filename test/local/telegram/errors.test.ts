@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { pngImage } from '../../support/images.js';
 import { type Answer, ask, type Bench, bench, manualClock, until } from './telegram-bench.js';
 
 /** What the programs of the table work with; people, chats and bots are their own each. */
@@ -54,6 +55,21 @@ const kicked = (type: string): Row =>
     await local('DELETE', `chats/${id}/members/${botId}`);
     return call('sendMessage', { chat_id: id, text: 'x' });
   });
+
+/** A photo or document that comes with a call, to a person. */
+async function sendFile({ person, request, token }: Stage, kind: 'photo' | 'document', bytes: Buffer): Promise<Answer> {
+  const form = { chat_id: String(await person()), [kind]: new Blob([bytes]) };
+  return request(`/bot${token}/${kind === 'photo' ? 'sendPhoto' : 'sendDocument'}`, form);
+}
+
+/** A row of a photo that is refused for what it is. */
+const badPhoto = (what: string, bytes: Buffer): Row => bad(what, (stage) => sendFile(stage, 'photo', bytes));
+
+/** The id of a photo that was sent to someone, and the message's. */
+async function sentPhoto(stage: Stage): Promise<{ fileId: string; chat: number; message: number }> {
+  const { result } = (await sendFile(stage, 'photo', pngImage(4, 3))).body;
+  return { fileId: result.photo[0].file_id, chat: result.chat.id, message: result.message_id };
+}
 
 let migratedTo = 0;
 
@@ -183,6 +199,54 @@ const ROWS: readonly Row[] = [
       reply_markup: { inline_keyboard: [[{ text: 'a', callback_data: 'x'.repeat(65) }]] },
     }),
   ),
+
+  bad('there is no photo in the request', async ({ person, call }) => call('sendPhoto', { chat_id: await person() })),
+  badPhoto('file must be non-empty', Buffer.alloc(0)),
+  badPhoto('IMAGE_PROCESS_FAILED', Buffer.from('no image')),
+  badPhoto('PHOTO_INVALID_DIMENSIONS', pngImage(41, 2)),
+  badPhoto(
+    'file of size 10485761 bytes is too big for a photo; the maximum size is 10485760 bytes',
+    Buffer.concat([pngImage(4, 3), Buffer.alloc(10_485_761)]).subarray(0, 10_485_761),
+  ),
+  bad('wrong file identifier/HTTP URL specified', async (stage) => {
+    const { fileId, chat } = await sentPhoto(stage);
+    return stage.call('sendPhoto', { chat_id: chat, photo: fileId }, await stage.otherBot());
+  }),
+  bad("wrong remote file identifier specified: can't unserialize it", async ({ person, call }) =>
+    call('sendPhoto', { chat_id: await person(), photo: 'AgACAg' }),
+  ),
+  bad("can't use file of type Photo as Document", async (stage) => {
+    const { fileId, chat } = await sentPhoto(stage);
+    return stage.call('sendDocument', { chat_id: chat, document: fileId });
+  }),
+  bad('file_id not specified', ({ call }) => call('getFile')),
+  bad('invalid file_id', ({ call }) => call('getFile', { file_id: 'AgACAg' })),
+  bad('wrong file_id or the file is temporarily unavailable', async (stage) => {
+    const { fileId } = await sentPhoto(stage);
+    return stage.call('getFile', { file_id: fileId }, await stage.otherBot());
+  }),
+  bad('file is too big', async (stage) => {
+    const { result } = (await sendFile(stage, 'document', Buffer.alloc(20 * 1024 * 1024 + 1))).body;
+    return stage.call('getFile', { file_id: result.document.file_id });
+  }),
+  bad('message to copy not found', async ({ person, call }) => {
+    const id = await person();
+    return call('copyMessage', { chat_id: id, from_chat_id: id, message_id: 1_000_000 });
+  }),
+  bad("message can't be copied", async ({ chat, person, enter, call }) => {
+    const { id } = await chat('supergroup');
+    const user = await person();
+    await enter(id, user);
+    return call('copyMessage', { chat_id: user, from_chat_id: id, message_id: 1 });
+  }),
+  bad('there is no caption in the message to edit', async ({ person, sent, call }) => {
+    const id = await person();
+    return call('editMessageCaption', { chat_id: id, message_id: await sent(id), caption: 'x' });
+  }),
+  bad('there is no text in the message to edit', async (stage) => {
+    const { chat, message } = await sentPhoto(stage);
+    return stage.call('editMessageText', { chat_id: chat, message_id: message, text: 'x' });
+  }),
 
   bad('not enough rights to restrict/unrestrict chat member', async ({ chat, person, enter, call }) => {
     const { id } = await chat('supergroup');

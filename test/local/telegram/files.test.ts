@@ -203,9 +203,10 @@ function literal(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-t.test('what cannot be sent or asked for, in Telegram’s words', async (t) => {
+// The errors that docs/telegram.md names have their rows in errors.test.ts.
+t.test('what else cannot be sent or asked for, in Telegram’s words', async (t) => {
   const bench = await start(t);
-  const { chat, call, otherToken } = bench;
+  const { chat, otherToken } = bench;
   const sent = await upload(bench, 'sendPhoto', { chat_id: chat, photo: PNG });
   const [{ file_id: photoId }] = sent.body.result.photo;
   const sentDocument = await upload(bench, 'sendDocument', { chat_id: chat, document: PNG });
@@ -217,27 +218,16 @@ t.test('what cannot be sent or asked for, in Telegram’s words', async (t) => {
   t.not(foreignId, photoId, 'each bot has its own id of the same file');
   t.equal(foreignUnique, sent.body.result.photo[0].file_unique_id);
 
-  const big = Buffer.alloc(10 * MEGABYTE + 1);
-  PNG.copy(big);
   type Case = readonly [string, Record<string, string | number | Buffer>, string];
   const cases: readonly Case[] = [
-    ['sendPhoto', {}, 'there is no photo in the request'],
     ['sendPhoto', { photo: 'attach://nothing' }, 'there is no photo in the request'],
     ['sendDocument', { photo: PNG }, 'there is no document in the request'],
     ['sendPhoto', { photo: PNG, caption: 'x'.repeat(1025) }, 'message caption is too long'],
     ['sendPhoto', { photo: PNG, caption: '<b>', parse_mode: 'HTML' }, "can't parse entities: "],
     ['sendPhoto', { photo: PNG, chat_id: 5 }, 'chat not found'],
     ['sendPhoto', { photo: Buffer.from('not an image'), chat_id: 5 }, 'chat not found'],
-    ['sendPhoto', { photo: Buffer.alloc(0) }, 'file must be non-empty'],
     ['sendDocument', { document: Buffer.alloc(0) }, 'file must be non-empty'],
-    ['sendPhoto', { photo: Buffer.from('not an image') }, 'IMAGE_PROCESS_FAILED'],
     ['sendPhoto', { photo: pngImage(9990, 11) }, 'PHOTO_INVALID_DIMENSIONS'],
-    ['sendPhoto', { photo: pngImage(41, 2) }, 'PHOTO_INVALID_DIMENSIONS'],
-    [
-      'sendPhoto',
-      { photo: big },
-      `file of size ${big.length} bytes is too big for a photo; the maximum size is 10485760 bytes`,
-    ],
     [
       'sendPhoto',
       { photo: 'https://example.org/a.jpg' },
@@ -250,16 +240,9 @@ t.test('what cannot be sent or asked for, in Telegram’s words', async (t) => {
     ],
     ['sendPhoto', { photo: 'AgAC!' }, 'wrong remote file identifier specified: Wrong character in the string'],
     ['sendPhoto', { photo: 'AgACA' }, 'wrong remote file identifier specified: Wrong string length'],
-    ['sendPhoto', { photo: 'AgACAg' }, "wrong remote file identifier specified: can't unserialize it"],
-    ['sendPhoto', { photo: foreignId }, 'wrong file identifier/HTTP URL specified'],
     ['sendPhoto', { photo: documentId }, "can't use file of type Document as Photo"],
-    ['sendDocument', { document: photoId }, "can't use file of type Photo as Document"],
-    ['getFile', {}, 'file_id not specified'],
-    ['getFile', { file_id: 'nonsense' }, 'invalid file_id'],
-    ['getFile', { file_id: foreignId }, 'wrong file_id or the file is temporarily unavailable'],
     ['copyMessage', {}, 'parameter "from_chat_id" is required'],
     ['copyMessage', { from_chat_id: 5 }, 'chat not found'],
-    ['copyMessage', { from_chat_id: chat, message_id: 99 }, 'message to copy not found'],
     ['editMessageCaption', { message_id: 99 }, 'message to edit not found'],
   ];
   for (const [method, args, description] of cases) {
@@ -273,11 +256,8 @@ t.test('what cannot be sent or asked for, in Telegram’s words', async (t) => {
   }
   const full = { chat_id: chat, photo: PNG, caption: `<i>${'x'.repeat(1024)}</i>`, parse_mode: 'HTML' };
   t.equal((await upload(bench, 'sendPhoto', full)).status, 200, 'captions are measured after parsing');
-  t.match((await upload(bench, 'sendPhoto', { chat_id: chat, photo: pngImage(40, 2) })).status, 200);
+  t.equal((await upload(bench, 'sendPhoto', { chat_id: chat, photo: pngImage(40, 2) })).status, 200);
 
-  const large = await upload(bench, 'sendDocument', { chat_id: chat, document: Buffer.alloc(21 * MEGABYTE) });
-  const asked = await call('getFile', { file_id: large.body.result.document.file_id });
-  t.match(asked, { status: 400, body: { description: 'Bad Request: file is too big' } });
   t.match(await upload(bench, 'sendDocument', { chat_id: chat, document: Buffer.alloc(50 * MEGABYTE + 1) }), {
     status: 413,
     body: { description: 'Request Entity Too Large' },

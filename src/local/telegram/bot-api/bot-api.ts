@@ -26,7 +26,7 @@ import {
   exportChatInviteLink,
   revokeChatInviteLink,
 } from './invite-links.js';
-import { countUnknownArguments } from './known-arguments.js';
+import { countUnknownArguments, type MethodName } from './known-arguments.js';
 import { BotRefusal, badRequest, REFUSALS } from './refusal.js';
 import { sendDocument, sendPhoto } from './send-media.js';
 import { sendMessage } from './send-message.js';
@@ -58,11 +58,11 @@ export interface BotApi {
 type PlainMethod = (world: World, bot: Bot, args: BotArguments, now: number) => string | BotRefusal;
 type WiredMethod = (deps: BotApiDeps, bot: Bot, args: BotArguments, now: number) => string | BotRefusal;
 type Method =
-  | { readonly name: string; readonly kind: 'plain'; readonly run: PlainMethod }
-  | { readonly name: string; readonly kind: 'send'; readonly run: SendMethod }
+  | { readonly name: MethodName; readonly kind: 'plain'; readonly run: PlainMethod }
+  | { readonly name: MethodName; readonly kind: 'send'; readonly run: SendMethod }
   /** Works on more than the world. */
-  | { readonly name: string; readonly kind: 'wired'; readonly run: WiredMethod }
-  | { readonly name: string; readonly kind: 'poll' };
+  | { readonly name: MethodName; readonly kind: 'wired'; readonly run: WiredMethod }
+  | { readonly name: MethodName; readonly kind: 'poll' };
 
 const METHODS: ReadonlyMap<string, Method> = new Map(
   (

@@ -21,7 +21,7 @@ const INVITE_LINK = 'name expire_date member_limit creates_join_request';
 const WEBHOOK = 'url certificate ip_address max_connections allowed_updates drop_pending_updates secret_token';
 
 /** The arguments that the Bot API documents for a method, and older ones that its server still reads, by the method's name. */
-const ARGUMENTS: Readonly<Record<string, string>> = {
+const ARGUMENTS = {
   getMe: '',
   logOut: '',
   close: '',
@@ -63,7 +63,10 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   approveChatJoinRequest: CHAT_MEMBER,
   declineChatJoinRequest: CHAT_MEMBER,
   getFile: 'file_id',
-};
+} satisfies Record<string, string>;
+
+/** A method by the Bot API's name. */
+export type MethodName = keyof typeof ARGUMENTS;
 
 // A call in a webhook's answer names its method among the arguments.
 const KNOWN: ReadonlyMap<string, ReadonlySet<string>> = new Map(
@@ -74,7 +77,7 @@ const KNOWN: ReadonlyMap<string, ReadonlySet<string>> = new Map(
  * Counts the arguments of a call that its method does not know, as `method.argument` in the figures: Telegram passes over them, and so a misspelt one
  * goes unnoticed. Beyond 1,000 kinds they count as `method.*`. Never throws.
  */
-export function countUnknownArguments(world: World, method: string, args: BotArguments): void {
+export function countUnknownArguments(world: World, method: MethodName, args: BotArguments): void {
   const known = KNOWN.get(method);
   if (known === undefined) return;
   for (const name of Object.keys(args)) if (!known.has(name)) countUnknown(world, method, name);

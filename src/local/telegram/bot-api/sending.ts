@@ -35,9 +35,9 @@ export class Sending {
       counters.maxInFlight = this.#inFlight;
       this.#world.touchCounters();
     }
-    const decide = (): void => this.#decide(name, method, bot, args, exchange);
-    if (faults.jitterMs > 0) this.#clock.after(this.#random() * faults.jitterMs, decide);
-    else decide();
+    // Without a delay without a closure: this is the way of each message.
+    if (faults.jitterMs > 0) this.#decideLater(name, method, bot, args, exchange);
+    else this.#decide(name, method, bot, args, exchange);
   }
 
   /** Tells that the answers given so far have left: their calls are no longer in flight. */
@@ -46,19 +46,29 @@ export class Sending {
     this.#ending = 0;
   }
 
+  #decideLater(name: string, method: SendMethod, bot: Bot, args: BotArguments, exchange: AnswerPlace): void {
+    const jitterMs = this.#random() * this.#world.state.faults.jitterMs;
+    this.#clock.after(jitterMs, () => this.#decide(name, method, bot, args, exchange));
+  }
+
   #decide(name: string, method: SendMethod, bot: Bot, args: BotArguments, exchange: AnswerPlace): void {
     const { faults } = this.#world.state;
     const outcome = this.#outcome(method, bot, args);
     if (outcome instanceof BotRefusal) this.#countRefusal(name, outcome);
     const lost = typeof outcome === 'string' && faults.loseAnswerShare > 0 && this.#random() < faults.loseAnswerShare;
-    const end = (): void => {
-      this.#ending += 1;
-      if (lost) exchange.cut();
-      else if (typeof outcome === 'string') exchange.answer(200, `{"ok":true,"result":${outcome}}`);
-      else exchange.answer(outcome.code, outcome.body(), undefined, outcome.headers());
-    };
-    if (faults.latencyMs > 0) this.#clock.after(faults.latencyMs, end);
-    else end();
+    if (faults.latencyMs > 0) this.#endLater(outcome, lost, exchange);
+    else this.#end(outcome, lost, exchange);
+  }
+
+  #endLater(outcome: string | BotRefusal, lost: boolean, exchange: AnswerPlace): void {
+    this.#clock.after(this.#world.state.faults.latencyMs, () => this.#end(outcome, lost, exchange));
+  }
+
+  #end(outcome: string | BotRefusal, lost: boolean, exchange: AnswerPlace): void {
+    this.#ending += 1;
+    if (lost) exchange.cut();
+    else if (typeof outcome === 'string') exchange.answer(200, `{"ok":true,"result":${outcome}}`);
+    else exchange.answer(outcome.code, outcome.body(), undefined, outcome.headers());
   }
 
   #outcome(method: SendMethod, bot: Bot, args: BotArguments): string | BotRefusal {

@@ -70,19 +70,6 @@ export interface HttpOwner {
   faultBody(status: number, reason: string): string;
 }
 
-interface Place extends Exchange {
-  bytes: string;
-  /** Whether `bytes` are plain ASCII, which leaves without a conversion. */
-  ascii: boolean;
-  ended: 'open' | 'answered' | 'cut' | 'streaming';
-  /** What follows the head of an answer without end. */
-  follows: AnswerStream | undefined;
-  /** What follows the head of an answer with a file. */
-  file: FileAnswer | undefined;
-  /** Whether the client may still be sending a request that was refused. */
-  lingers: boolean;
-}
-
 interface Connection {
   readonly socket: Socket;
   readonly reader: HttpReader;
@@ -95,6 +82,8 @@ interface Connection {
   sending: boolean;
   /** Bytes that may still come of a request that was refused and answered; undefined before that. */
   lingersFor: number | undefined;
+  /** Tells that an answer is there. */
+  readonly onReady: () => void;
 }
 
 /**
@@ -164,13 +153,14 @@ export async function listenHttp(port: number, owner: HttpOwner): Promise<HttpLi
       watched: false,
       sending: false,
       lingersFor: undefined,
+      onReady() {
+        ready.add(connection);
+        schedule();
+      },
     };
     connections.add(connection);
     const open = (request: HttpRequest): Place => {
-      const place = createPlace(connection, request, () => {
-        ready.add(connection);
-        schedule();
-      });
+      const place = new Place(connection, request);
       connection.places.push(place);
       if (connection.places.length > PIPELINE_MAX && !connection.paused) {
         connection.paused = true;
@@ -287,55 +277,70 @@ const UNREADABLE: HttpRequest = {
 };
 const NO_BYTES = Buffer.alloc(0);
 
-function createPlace(connection: Connection, request: HttpRequest, onReady: () => void): Place {
-  return {
-    request,
-    connection,
-    onClosed: undefined,
-    bytes: '',
-    ascii: true,
-    ended: 'open',
-    follows: undefined,
-    file: undefined,
-    lingers: false,
-    answer(status, body, contentType = 'application/json', headers = '') {
-      if (this.ended !== 'open') return;
-      this.ended = 'answered';
-      const length = Buffer.byteLength(body);
-      this.ascii = length === body.length;
-      this.bytes =
-        `HTTP/1.1 ${status} ${REASONS[status] ?? 'Unknown'}\r\nContent-Type: ${contentType}\r\nContent-Length: ${length}\r\n` +
-        `Connection: ${request.keepAlive ? 'keep-alive' : 'close'}\r\n${headers}\r\n${request.method === 'HEAD' ? '' : body}`;
-      onReady();
-    },
-    answerFile(file, contentType, headers = '') {
-      if (this.ended !== 'open') {
-        file.drop();
-        return;
-      }
-      this.ended = 'answered';
-      this.file = file;
-      this.bytes =
-        `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\nContent-Length: ${file.size}\r\n` +
-        `Connection: ${request.keepAlive ? 'keep-alive' : 'close'}\r\n${headers}\r\n`;
-      onReady();
-    },
-    cut() {
-      if (this.ended !== 'open') return;
-      this.ended = 'cut';
-      onReady();
-    },
-    stream(contentType, headers = '') {
-      if (this.ended !== 'open') return undefined;
-      this.ended = 'streaming';
-      this.bytes = `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\nConnection: close\r\n${headers}\r\n`;
-      this.follows = new AnswerStream(connection.socket);
-      // Nothing more is taken from this connection.
-      connection.reader.end();
-      onReady();
-      return this.follows;
-    },
-  };
+/** The place of one answer among those of its connection. A class, since one is made for each request: its methods are made once. */
+class Place implements Exchange {
+  readonly request: HttpRequest;
+  readonly connection: Connection;
+  onClosed: (() => void) | undefined;
+  /** The answer, or its head when something follows. */
+  bytes = '';
+  /** Whether `bytes` are plain ASCII, which leaves without a conversion. */
+  ascii = true;
+  ended: 'open' | 'answered' | 'cut' | 'streaming' = 'open';
+  /** What follows the head of an answer without end. */
+  follows: AnswerStream | undefined;
+  /** What follows the head of an answer with a file. */
+  file: FileAnswer | undefined;
+  /** Whether the client may still be sending a request that was refused. */
+  lingers = false;
+
+  constructor(connection: Connection, request: HttpRequest) {
+    this.connection = connection;
+    this.request = request;
+  }
+
+  answer(status: number, body: string, contentType = 'application/json', headers = ''): void {
+    if (this.ended !== 'open') return;
+    const length = Buffer.byteLength(body);
+    this.ascii = length === body.length;
+    this.bytes = this.#head(status, contentType, `Content-Length: ${length}\r\n`, headers);
+    if (this.request.method !== 'HEAD') this.bytes += body;
+    this.#end('answered');
+  }
+
+  answerFile(file: FileAnswer, contentType: string, headers = ''): void {
+    if (this.ended !== 'open') {
+      file.drop();
+      return;
+    }
+    this.file = file;
+    this.bytes = this.#head(200, contentType, `Content-Length: ${file.size}\r\n`, headers);
+    this.#end('answered');
+  }
+
+  cut(): void {
+    if (this.ended === 'open') this.#end('cut');
+  }
+
+  stream(contentType: string, headers = ''): AnswerStream | undefined {
+    if (this.ended !== 'open') return undefined;
+    this.bytes = `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\nConnection: close\r\n${headers}\r\n`;
+    this.follows = new AnswerStream(this.connection.socket);
+    // Nothing more is taken from this connection.
+    this.connection.reader.end();
+    this.#end('streaming');
+    return this.follows;
+  }
+
+  #head(status: number, contentType: string, length: string, headers: string): string {
+    const connection = this.request.keepAlive ? 'keep-alive' : 'close';
+    return `HTTP/1.1 ${status} ${REASONS[status] ?? 'Unknown'}\r\nContent-Type: ${contentType}\r\n${length}Connection: ${connection}\r\n${headers}\r\n`;
+  }
+
+  #end(ended: 'answered' | 'cut' | 'streaming'): void {
+    this.ended = ended;
+    this.connection.onReady();
+  }
 }
 
 /** How many of the first answers may leave now: up to the first that is still open, and with the first that more than text follows or that ends the connection. */

@@ -27,19 +27,19 @@ export interface HttpRequest {
 export interface HttpReaderEvents {
   onRequest(request: HttpRequest): void;
   onContinue(): void;
-  onFault(status: 400 | 413 | 431 | 501): void;
+  onFault(status: 400 | 413 | 431): void;
   /** What the reader waited for is there: it goes on by `feed` without bytes. */
   onGranted(): void;
 }
 
-interface Head {
-  method: string;
-  path: string;
-  query: string;
+/** A request as far as it is read. */
+interface Head extends HttpRequest {
   host: string;
   origin: string;
   contentType: string;
   keepAlive: boolean;
+  body: Buffer;
+  held: number;
   length: number;
   chunked: boolean;
   expects: boolean;
@@ -57,7 +57,9 @@ export class HttpReader {
   readonly #events: HttpReaderEvents;
   readonly #bodyMaxBytes: number;
   readonly #budget: BodyBudget;
+  /** What was not taken yet: the bytes of `#rest` from `#at` on. */
   #rest: Buffer = NO_BYTES;
+  #at = 0;
   #head: Head | undefined;
   /** The body as far as it is there: the first `#have` bytes. */
   #body: Buffer = NO_BYTES;
@@ -93,14 +95,31 @@ export class HttpReader {
   /** Takes the next bytes; calls the events from within. */
   feed(bytes: Buffer): void {
     if (this.#dead) return;
-    this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
+    this.#rest = this.#left === 0 ? bytes : Buffer.concat([this.#rest.subarray(this.#at), bytes]);
+    this.#at = 0;
     while (!this.#dead && this.#wish === 0 && this.#step());
+  }
+
+  get #left(): number {
+    return this.#rest.length - this.#at;
+  }
+
+  /** Goes on behind what was taken. */
+  #skipTo(at: number): void {
+    this.#at = at;
+    // Held on to, a few bytes would keep the whole piece that they came in.
+    if (at === this.#rest.length) this.#clear();
+  }
+
+  #clear(): void {
+    this.#rest = NO_BYTES;
+    this.#at = 0;
   }
 
   /** Ends the reading and gives back what an unfinished body holds. */
   end(): void {
     this.#dead = true;
-    this.#rest = NO_BYTES;
+    this.#clear();
     this.#body = NO_BYTES;
     this.#budget.forget(this.#granted);
     this.#wish = 0;
@@ -109,7 +128,7 @@ export class HttpReader {
     if (held > 0) this.#budget.give(held);
   }
 
-  #fault(status: 400 | 413 | 431 | 501): false {
+  #fault(status: 400 | 413 | 431): false {
     this.end();
     this.#events.onFault(status);
     return false;
@@ -130,73 +149,68 @@ export class HttpReader {
     if (!head.keepAlive) this.#dead = true;
     // A chunked body took more than it turned out to need.
     const surplus = Math.max(0, held - body.buffer.byteLength);
-    this.#events.onRequest({
-      method: head.method,
-      path: head.path,
-      query: head.query,
-      host: head.host,
-      origin: head.origin,
-      contentType: head.contentType,
-      keepAlive: head.keepAlive,
-      body,
-      held: held - surplus,
-    });
+    head.body = body;
+    head.held = held - surplus;
+    this.#events.onRequest(head);
     if (surplus > 0) this.#budget.give(surplus);
     return true;
   }
 
   #readHead(): boolean {
-    let rest = this.#rest;
-    while (rest.length >= 2 && rest[0] === 13 && rest[1] === 10) rest = rest.subarray(2);
-    this.#rest = rest;
-    const first = rest[0];
+    const rest = this.#rest;
+    let from = this.#at;
+    while (rest[from] === 13 && rest[from + 1] === 10) from += 2;
+    this.#skipTo(from);
+    const first = rest[from];
     if (first === undefined) return false;
     if ((first < 65 || first > 90) && first !== 13) return this.#fault(400);
-    const end = rest.indexOf(HEAD_END);
-    if (end < 0) return rest.length > HEAD_MAX_BYTES ? this.#fault(431) : false;
-    if (end > HEAD_MAX_BYTES) return this.#fault(431);
-    const head = readHead(rest.toString('latin1', 0, end));
+    const end = rest.indexOf(HEAD_END, from);
+    if (end < 0) return rest.length - from > HEAD_MAX_BYTES ? this.#fault(431) : false;
+    if (end - from > HEAD_MAX_BYTES) return this.#fault(431);
+    const head = readHead(rest.toString('latin1', from, end));
     if (typeof head === 'number') return this.#fault(head);
     if (head.length > this.#bodyMaxBytes) return this.#fault(413);
-    this.#rest = rest.length === end + 4 ? NO_BYTES : rest.subarray(end + 4);
+    this.#skipTo(end + 4);
     if (!head.chunked && head.length === 0) return this.#finish(head, NO_BYTES);
     this.#head = head;
     this.#part = 'size';
-    if (head.expects && this.#rest.length === 0) this.#events.onContinue();
+    if (head.expects && this.#left === 0) this.#events.onContinue();
     return true;
   }
 
   #readLength(head: Head): boolean {
-    const rest = this.#rest;
+    const from = this.#at;
     const missing = head.length - this.#have;
-    if (this.#have === 0 && rest.length >= missing) {
-      this.#rest = rest.length === missing ? NO_BYTES : rest.subarray(missing);
-      return this.#finish(head, rest.length === missing ? rest : rest.subarray(0, missing));
+    if (this.#have === 0 && this.#left >= missing) {
+      const body = this.#rest.subarray(from, from + missing);
+      this.#skipTo(from + missing);
+      return this.#finish(head, body);
     }
-    if (rest.length === 0 || !this.#hold(head.length, head.length)) return false;
+    if (this.#left === 0 || !this.#hold(head.length, head.length)) return false;
     if (this.#body.length === 0) this.#body = Buffer.allocUnsafeSlow(head.length);
-    this.#copy(Math.min(missing, rest.length));
+    this.#copy(Math.min(missing, this.#left));
     return this.#have === head.length && this.#finish(head, this.#body);
   }
 
   #readChunk(head: Head): boolean {
     const rest = this.#rest;
+    const from = this.#at;
     if (this.#part === 'bytes') {
-      if (rest.length === 0) return false;
-      this.#chunkLeft -= this.#copy(Math.min(this.#chunkLeft, rest.length));
+      if (this.#left === 0) return false;
+      this.#chunkLeft -= this.#copy(Math.min(this.#chunkLeft, this.#left));
       if (this.#chunkLeft === 0) this.#part = 'end';
       return true;
     }
     if (this.#part === 'end') {
-      if (rest.length < 2) return false;
-      if (rest[0] !== 13 || rest[1] !== 10) return this.#fault(400);
-      this.#rest = rest.subarray(2);
+      if (this.#left < 2) return false;
+      if (rest[from] !== 13 || rest[from + 1] !== 10) return this.#fault(400);
+      this.#skipTo(from + 2);
       this.#part = 'size';
       return true;
     }
-    const lineEnd = rest.indexOf(LINE_END);
-    if (lineEnd < 0) return rest.length > CHUNK_LINE_MAX_BYTES ? this.#fault(400) : false;
-    const size = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?$/.exec(rest.toString('latin1', 0, lineEnd))?.[1];
+    const lineEnd = rest.indexOf(LINE_END, from);
+    if (lineEnd < 0) return this.#left > CHUNK_LINE_MAX_BYTES ? this.#fault(400) : false;
+    const size = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?$/.exec(rest.toString('latin1', from, lineEnd))?.[1];
     if (size === undefined) return this.#fault(400);
     const bytes = Number.parseInt(size, 16);
     if (bytes === 0) return this.#readTrailers(head, lineEnd + 2);
@@ -204,7 +218,7 @@ export class HttpReader {
     if (need > this.#bodyMaxBytes) return this.#fault(413);
     if (!this.#hold(need, this.#bodyMaxBytes)) return false;
     this.#grow(need);
-    this.#rest = rest.subarray(lineEnd + 2);
+    this.#skipTo(lineEnd + 2);
     this.#part = 'bytes';
     this.#chunkLeft = bytes;
     return true;
@@ -219,7 +233,7 @@ export class HttpReader {
       if (end === at) break;
       at = end + 2;
     }
-    this.#rest = rest.subarray(at + 2);
+    this.#skipTo(at + 2);
     return this.#finish(head, this.#body.subarray(0, this.#have));
   }
 
@@ -234,9 +248,9 @@ export class HttpReader {
   }
 
   #copy(bytes: number): number {
-    this.#rest.copy(this.#body, this.#have, 0, bytes);
+    this.#rest.copy(this.#body, this.#have, this.#at, this.#at + bytes);
     this.#have += bytes;
-    this.#rest = this.#rest.length === bytes ? NO_BYTES : this.#rest.subarray(bytes);
+    this.#skipTo(this.#at + bytes);
     return bytes;
   }
 
@@ -249,7 +263,7 @@ export class HttpReader {
   }
 }
 
-function readHead(text: string): Head | 400 | 431 | 501 {
+function readHead(text: string): Head | 400 | 431 {
   const lineEnd = text.indexOf('\r\n');
   const line = REQUEST_LINE.exec(lineEnd < 0 ? text : text.slice(0, lineEnd));
   if (line === null) return 400;
@@ -261,6 +275,8 @@ function readHead(text: string): Head | 400 | 431 | 501 {
     origin: '',
     contentType: '',
     keepAlive: line[4] === '1',
+    body: NO_BYTES,
+    held: 0,
     length: -1,
     chunked: false,
     expects: false,
@@ -282,7 +298,7 @@ function readHead(text: string): Head | 400 | 431 | 501 {
   return head;
 }
 
-function takeHeader(head: Head, text: string, at: number, colon: number, end: number): 400 | 501 | undefined {
+function takeHeader(head: Head, text: string, at: number, colon: number, end: number): 400 | undefined {
   // Only names as long as one of the seven that matter are looked at.
   switch (colon - at) {
     case 4:

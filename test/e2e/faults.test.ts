@@ -11,7 +11,6 @@ import { startLocalTelegram } from '../../src/local/telegram/server.js';
 import { silentLog } from '../../src/log.js';
 import { posthornSystem } from '../../src/system.js';
 import { eventually } from '../support/eventually.js';
-import { localTelegramControl } from '../support/local-telegram.js';
 import { API_KEY, posthornApi } from '../support/posthorn-api.js';
 import { freePort } from '../support/posthorn-process.js';
 import { broadcastDone } from '../support/posthorn-server.js';
@@ -53,8 +52,8 @@ async function wholeSystem(t: Test) {
     await rm(dataDir, { recursive: true, force: true });
   });
   const port = await system.listen();
-  const telegram = localTelegramControl(local.url);
-  const [{ id: botId, token } = { id: 0, token: '' }] = await telegram.bots();
+  const telegram = local.control;
+  const [{ id: botId, token } = { id: 0, token: '' }] = telegram.bots();
   await system.run({ store, apiRoot: local.url, token, secretKey: 'x'.repeat(43) });
   await system.ready();
   return { system, telegram, botId, api: posthornApi(`http://127.0.0.1:${port}`), failure: () => failure };
@@ -76,8 +75,8 @@ async function injectEach(t: Test, { system, telegram }: Awaited<ReturnType<type
     // A supervisor parks what fails more often than its budget allows, which is another matter.
     const times = thrown.get(dirname(path)) ?? [];
     await sleep((times.at(-budget.restarts) ?? Number.NEGATIVE_INFINITY) + budget.withinMs + 500 - performance.now());
-    const before = (await telegram.stats()).distinct;
-    const isGoingOn = async () => (await telegram.stats()).distinct >= before + PROGRESS;
+    const before = telegram.stats().distinct;
+    const isGoingOn = async () => telegram.stats().distinct >= before + PROGRESS;
     await eventually(`progress before ${path}`, RESTART_MS, isGoingOn, 10);
     const { restarts = 0 } = nodeAt(system.actors.tree(), path) ?? {};
     t.ok(system.actors.exit(path, new Error('injected')), `a fault is thrown into ${path}`);
@@ -101,8 +100,8 @@ function pathsOf(botId: number) {
 t.test('a fault in each kind of actor while a broadcast runs: it ends right, nothing is repeated', async (t) => {
   const world = await wholeSystem(t);
   const { telegram, botId, api, failure } = world;
-  await telegram.faults({ limits: 'off', latencyMs: 40 });
-  const ids = await telegram.people(PEOPLE);
+  telegram.faults({ limits: 'off', latencyMs: 40 });
+  const ids = telegram.people(PEOPLE);
   const [person = 0] = ids;
   await api.importPeople(ids);
   const broadcast = await api.broadcast({ text: '#1 through faults' });
@@ -110,15 +109,14 @@ t.test('a fault in each kind of actor while a broadcast runs: it ends right, not
   const { bot, ingress, pool, sender } = pathsOf(botId);
   const paths = ['http', sender(0), ingress, sender(1), bot, pool, 'core/store', sender(2), sender(3)];
   await injectEach(t, world, Array.from({ length: ROUNDS }, () => paths).flat());
-  t.ok((await telegram.stats()).distinct < PEOPLE, 'all of them came while it ran');
-  await telegram.write(person, botId, '/status');
+  t.ok(telegram.stats().distinct < PEOPLE, 'all of them came while it ran');
+  telegram.write(person, botId, '/status');
 
   const { sent, total, blocked, dead, unknown } = await broadcastDone(api, broadcast, DONE_MS);
   t.same({ sent, total, blocked, dead, unknown }, { sent: PEOPLE, total: PEOPLE, blocked: 0, dead: 0, unknown: 0 });
-  const stats = await telegram.stats();
+  const stats = telegram.stats();
   t.same({ distinct: stats.distinct, duplicates: stats.duplicates }, { distinct: PEOPLE, duplicates: 0 });
-  const isAnswered = async () =>
-    (await telegram.messages(botId, person)).some(({ text }) => /subscribed/i.test(text ?? ''));
+  const isAnswered = async () => telegram.messages(botId, person).some(({ text }) => /subscribed/i.test(text ?? ''));
   t.ok(await eventually('the answer to /status', RESTART_MS, isAnswered), 'the bot answers as before');
   const shown = await eventually('the restarts in the API', RESTART_MS, async () => {
     const { body } = await api.call('GET', '/api/system/tree');
@@ -134,13 +132,13 @@ t.test('faults in the sending of an at-most-once broadcast: every end is known, 
   const people = PEOPLE / 2;
   const world = await wholeSystem(t);
   const { telegram, botId, api } = world;
-  await telegram.faults({ limits: 'off', latencyMs: 40 });
-  await api.importPeople(await telegram.people(people));
+  telegram.faults({ limits: 'off', latencyMs: 40 });
+  await api.importPeople(telegram.people(people));
   const broadcast = await api.broadcast({ text: '#1 once', class: 'at-most-once' });
   const { pool, sender } = pathsOf(botId);
   await injectEach(t, world, [sender(0), pool, sender(3), pool]);
   const { sent, total, unknown } = await broadcastDone(api, broadcast, DONE_MS);
   t.same({ sent, total, unknown }, { sent: people, total: people, unknown: 0 });
-  const stats = await telegram.stats();
+  const stats = telegram.stats();
   t.same({ distinct: stats.distinct, duplicates: stats.duplicates }, { distinct: people, duplicates: 0 });
 });

@@ -158,15 +158,7 @@ t.test('chats as updates change them', async (t) => {
 
 t.test('from the local Telegram to the outbox, over sockets', async (t) => {
   const telegram = await startLocalTelegram({ dataDir, port: 0 });
-  const api = async (method: string, path: string, body?: object) => {
-    const answer = await fetch(`${telegram.url}${path}`, {
-      method,
-      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-    });
-    if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
-    return (await answer.json()) as never;
-  };
-  const [me] = (await api('GET', '/local/bots')) as { id: number; token: string }[];
+  const [me] = telegram.control.bots();
   if (me === undefined) throw new Error('no bot');
   const bot = String(me.id);
   const client = telegramClient(telegram.url, me.token, 8);
@@ -196,8 +188,8 @@ t.test('from the local Telegram to the outbox, over sockets', async (t) => {
     }
     throw new Error(`not reached: ${what}`);
   };
-  const person = (await api('POST', '/local/people', { firstName: 'Ada' })) as { id: number };
-  const say = (words: string) => api('POST', '/local/messages', { from: person.id, chat: me.id, text: words });
+  const person = telegram.control.makePerson({ firstName: 'Ada' });
+  const say = (words: string) => telegram.control.write(person.id, me.id, words);
   const row = () => Chats.collection.findOne({ bot, chatId: person.id });
   const texts = async () =>
     (await Pages.collection.find({ bot }).sort({ n: 1 }).toArray()).flatMap((page) =>
@@ -211,17 +203,17 @@ t.test('from the local Telegram to the outbox, over sockets', async (t) => {
     await client.destroy();
     await telegram.stop();
   });
-  await say('/start');
+  say('/start');
   await until('subscribed', async () => (await texts()).length === 1);
   t.match(await row(), { subscription: 'active', reach: 'ok', firstName: 'Ada' });
-  await say('/status');
-  await say('/stop');
+  say('/status');
+  say('/stop');
   await until('stopped', async () => (await texts()).length === 3);
   t.match(await texts(), [/You are subscribed now/, /subscribed since/, /unsubscribed/]);
   t.match(await row(), { subscription: 'stopped' });
-  await api('PUT', `/local/blocks/${person.id}/${bot}`);
+  telegram.control.block(me.id, [person.id]);
   await until('blocked', async () => (await row())?.reach === 'blocked');
-  await api('DELETE', `/local/blocks/${person.id}/${bot}`);
+  telegram.control.unblock(me.id, person.id);
   await until('back', async () => (await row())?.reach === 'ok');
   t.equal(statuses.at(-1)?.state, 'polling');
 
@@ -229,7 +221,7 @@ t.test('from the local Telegram to the outbox, over sockets', async (t) => {
   await system.stop();
   t.ok(Date.now() - began < 5_000, 'the long poll of 25 s is not waited for');
   t.match(await Owners.collection.findOne({ bot, part: 'receive' }), { owner: null, handling: [] });
-  await say('/start');
+  say('/start');
   system = await begin();
   await until('taken up again', async () => (await texts()).length === 4);
   await until('settled', async () => (await Updates.collection.countDocuments({ bot, state: 'queued' })) === 0);

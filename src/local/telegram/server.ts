@@ -8,6 +8,7 @@ import { UpdatePolls } from './bot-api/update-polls.js';
 import { type LocalClock, systemClock } from './clock.js';
 import { makeBot } from './control/bots.js';
 import { LiveFeed } from './control/live-feed.js';
+import { createLocalControl, type LocalControl } from './control/local-control.js';
 import { createLocalRoutes } from './control/routes.js';
 import { type Exchange, type HttpListener, listenHttp } from './http/listener.js';
 import { LocalTelegramError } from './local-telegram-error.js';
@@ -45,6 +46,8 @@ export interface LocalTelegram {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly port: number;
+  /** The control API as functions. */
+  readonly control: LocalControl;
   /** Open connections with a Bot API request unanswered or less than 15 s old. */
   clients(): number;
   /** Keeps the world, closes all connections, frees port and directory. May be called again. */
@@ -87,7 +90,12 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
     });
     const callbacks = new CallbackAnswers(clock);
     const botApi = createBotApi({ world, clock, polls, sending, webhooks, callbacks, feed });
-    const localRoutes = createLocalRoutes({ world, clock, polls, webhooks, callbacks, random, feed, onDefect });
+    const controlDeps = { world, clock, polls, webhooks, callbacks, random, feed, onDefect };
+    const localRoutes = createLocalRoutes(controlDeps);
+    const control = createLocalControl(controlDeps, () => {
+      if (opened.failure === undefined) return;
+      throw new LocalTelegramError('PH_LOCAL_TELEGRAM_DATA', `cannot write to ${dir}`, opened.failure);
+    });
 
     let cancelRetry: (() => void) | undefined;
     const beforeAnswers = (): boolean => {
@@ -150,6 +158,7 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
     return {
       url: `http://127.0.0.1:${bound.port}`,
       port: bound.port,
+      control,
       clients: () => bound.botApiConnections(clock.now() - CLIENT_QUIET_MS),
       stop: () => {
         stopped ??= stop();

@@ -15,7 +15,6 @@ import { KEEP_MS, prunePages } from '../../../src/store/pruning.js';
 import { createIndexes, openStore } from '../../../src/store/store.js';
 import { posthornSystem } from '../../../src/system.js';
 import { eventually } from '../../support/eventually.js';
-import { localTelegramControl } from '../../support/local-telegram.js';
 import { API_KEY, posthornApi } from '../../support/posthorn-api.js';
 import { freePort } from '../../support/posthorn-process.js';
 import { broadcastDone } from '../../support/posthorn-server.js';
@@ -205,8 +204,8 @@ async function useEverything(t: Test, uri: string, onCommand: (name: string, com
     await local.stop();
     await rm(dataDir, { recursive: true, force: true });
   });
-  const telegram = localTelegramControl(local.url);
-  const [{ id: botId, token } = { id: 0, token: '' }] = await telegram.bots();
+  const telegram = local.control;
+  const [{ id: botId, token } = { id: 0, token: '' }] = telegram.bots();
   const env = { DATA_DIR: dataDir, PORT: '0', SEND_RATE: '0', SEND_CHAT_RATE: '0', SEND_CONCURRENCY: '8' };
 
   async function run() {
@@ -247,10 +246,10 @@ async function useEverything(t: Test, uri: string, onCommand: (name: string, com
 
   let first = await run();
   let { api } = first;
-  const people = await telegram.people(40);
+  const people = telegram.people(40);
   const [one = 0, two = 0, three = 0, four = 0] = people;
   await api.importPeople(people);
-  await telegram.block(botId, [two]);
+  telegram.block(botId, [two]);
   const everybody = await api.broadcast({ text: '#1 hello' });
   await broadcastDone(api, everybody, 60_000);
   await accepted('/api/broadcasts', { text: 'tagged', audience: { tags: ['a', 'b'] } }, 'key-1');
@@ -260,7 +259,7 @@ async function useEverything(t: Test, uri: string, onCommand: (name: string, com
   await accepted('/api/send_messages', { messages }, 'key-2');
   await accepted('/api/send_messages', { messages });
   await accepted('/api/notify/telegram', { chatIds: [three, 999_999_999], text: 'y' });
-  await telegram.faults({ loseAnswerShare: 1 });
+  telegram.faults({ loseAnswerShare: 1 });
   const [lost = ''] = await accepted('/api/send_messages', {
     messages: [{ chatId: one, text: 'z', class: 'at-most-once' }],
   });
@@ -269,12 +268,12 @@ async function useEverything(t: Test, uri: string, onCommand: (name: string, com
     30_000,
     async () => ((await got(`/api/deliveries/${lost}`)) as Document).state === 'unknown',
   );
-  await telegram.faults({ tooMany: { share: 1, retryAfter: 1 } });
+  telegram.faults({ tooMany: { share: 1, retryAfter: 1 } });
   await accepted('/api/send_messages', { messages: [{ chatId: four, text: 'frozen' }] });
-  await eventually('a 429', 30_000, async () => (await telegram.stats()).tooMany > 0);
-  await telegram.reset();
+  await eventually('a 429', 30_000, async () => telegram.stats().tooMany > 0);
+  telegram.reset();
   for (const words of ['/start', '/status', '/help', '/stop', 'hello', '/fail now'])
-    await telegram.write(three, botId, words);
+    telegram.write(three, botId, words);
   await eventually('a dead letter', 60_000, async () =>
     first.store.models.DeadLetters.collection.findOne({ bot: String(botId), queue: 'updates' }),
   );
@@ -288,11 +287,11 @@ async function useEverything(t: Test, uri: string, onCommand: (name: string, com
   await got('/api/system/tree');
 
   // A takeover with work left: in the middle of a broadcast, with an update in hand.
-  await telegram.faults({ latencyMs: 200 });
+  telegram.faults({ latencyMs: 200 });
   const second = await api.broadcast({ text: '#2 taken over' });
   await eventually('some of it', 30_000, async () => (await api.showBroadcast(second)).sent > 5);
   await first.stop();
-  await telegram.faults({ latencyMs: 0 });
+  telegram.faults({ latencyMs: 0 });
   first = await run();
   ({ api } = first);
   await broadcastDone(api, second, 60_000);

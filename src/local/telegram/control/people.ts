@@ -55,8 +55,8 @@ export function deletePerson({ world }: LocalRoutesDeps, { path }: Call): Reply 
 }
 
 /** PUT and DELETE blocks/:userId/:botId. */
-export const putBlock: Route = (deps, call) => block(deps, call, true);
-export const deleteBlock: Route = (deps, call) => block(deps, call, false);
+export const putBlock = (deps: LocalRoutesDeps, call: Call): Reply => block(deps, call, true);
+export const deleteBlock = (deps: LocalRoutesDeps, call: Call): Reply => block(deps, call, false);
 
 function block({ world, clock }: LocalRoutesDeps, { path }: Call, blocked: boolean): Reply {
   const person = findPerson(world, 'userId', path[0]);

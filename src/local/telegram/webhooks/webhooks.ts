@@ -3,8 +3,8 @@ import { type DeliveryDeps, WebhookDelivery } from './webhook-delivery.js';
 
 const SET_PAUSE_MS = 1000;
 /** How long virtual time waits for webhooks to answer before it goes on without them, and how often it does so on one way. */
-const GRACE_MS = 500;
-const GRACES = 10;
+const GRACE_MS = 2000;
+const GRACES = 3;
 
 /** The webhooks of all bots that have set one. Never throws. */
 export class Webhooks {
@@ -53,8 +53,8 @@ export class Webhooks {
   }
 
   /**
-   * For one way of virtual time: returns what resolves when no delivery is under way, or after half a second of the host's time; when that
-   * has happened ten times, at once.
+   * For one way of virtual time: returns what resolves when no delivery is under way, or after two seconds of the host's time; when that
+   * has happened three times, at once.
    */
   patience(): () => Promise<void> {
     let graces = GRACES;

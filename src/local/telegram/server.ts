@@ -86,6 +86,10 @@ export async function startLocalTelegram(options: LocalTelegramOptions): Promise
       clock,
       random,
       carryOut: (bot, answer) => botApi.carryOut(bot, answer),
+      onFailed: (bot, message) => {
+        feed.webhookFailed(bot, message);
+        listener?.schedule();
+      },
       onDefect,
     });
     const callbacks = new CallbackAnswers(clock);

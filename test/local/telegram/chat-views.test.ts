@@ -138,6 +138,32 @@ t.test(
   },
 );
 
+t.test('the messages of a chat are read from the newest back, a hundred at a time', async (t) => {
+  const { local, botId } = await bench(t);
+  const [ann, bob] = [await person(local), await person(local)];
+  const written: number[] = [];
+  for (let i = 0; i < 230; i += 1) {
+    written.push((await local('POST', 'messages', { from: ann, chat: botId, text: `${i}` })).body.messageId);
+    if (i % 50 === 0) await local('POST', 'messages', { from: bob, chat: botId, text: 'between' });
+  }
+  await local('DELETE', 'messages', { from: ann, chat: botId, messageId: written[100] });
+  const page = async (more: string): Promise<number[]> =>
+    (await local('GET', `messages?chat=${botId}&user=${ann}${more}`)).body.map(
+      ({ messageId }: { messageId: number }) => messageId,
+    );
+  const newest = await page('');
+  t.same(newest, written.slice(130));
+  const middle = await page(`&before=${newest[0]}`);
+  t.same(middle, [...written.slice(29, 100), ...written.slice(101, 130)]);
+  t.same(await page(`&before=${middle[0]}`), written.slice(0, 29));
+  t.same(await page(`&before=${written[0]}`), []);
+  t.same(await page(`&after=${written[3]}&before=${written[6]}`), [written[4], written[5]]);
+  t.match(await local('GET', `messages?chat=${botId}&user=${ann}&before=x`), {
+    status: 400,
+    body: { error: /^before:/ },
+  });
+});
+
 t.test('a person sees what happened in a group, and what a message answers', async (t) => {
   const { call, local, botId } = await bench(t);
   const [owner, other] = [await person(local, { firstName: 'Owner' }), await person(local, { firstName: 'Other' })];

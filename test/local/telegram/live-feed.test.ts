@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import type { AnswerStream } from '../../../src/local/telegram/http/answer-stream.js';
 import { listenHttp } from '../../../src/local/telegram/http/listener.js';
@@ -196,6 +196,33 @@ t.test('a page hears what the bots were told: updates, calls, refusals, and how 
   for (let i = 0; i < 120; i += 1) await call('getChat', { chat_id: ann });
   const third = await follow(ann);
   t.equal((await third.until('hello')).told.length, 50, 'the newest fifty are kept');
+});
+
+t.test('a page hears of unknown methods, of webhooks that fail, and of the limits of groups', async (t) => {
+  const { call, local, botId, person, follow } = await world(t);
+  const ann = await person();
+  const { id: chat } = (await local('POST', 'chats', { type: 'group', title: 'G', ownerId: ann })).body;
+  await local('PUT', `chats/${chat}/members/${botId}`);
+  const feed = await follow(ann);
+  t.same((await feed.until('hello')).flood.groups, []);
+  await call('sendMesage', { chat_id: ann });
+  const [typo] = (await feed.until('told')).entries;
+  t.match(typo, { what: 'sendMesage', code: 404, description: 'Not Found: method not found' });
+
+  for (const text of ['one', 'two', 'three']) await call('sendMessage', { chat_id: chat, text });
+  const flood = await feed.until('flood', ({ groups }) => groups[0]?.inMinute === 3);
+  t.same(flood.groups, [{ chat, botId, inMinute: 3 }]);
+  t.match(flood.bots, [{ botId }]);
+
+  const gone = createServer();
+  await new Promise<void>((resolve) => gone.listen(0, '127.0.0.1', resolve));
+  const { port } = gone.address() as AddressInfo;
+  await new Promise((resolve) => gone.close(resolve));
+  await call('setWebhook', { url: `http://127.0.0.1:${port}/hook` });
+  await local('POST', 'messages', { from: ann, chat: botId, text: 'for the webhook' });
+  const isFailure = ({ entries }: WireEvents['told']) => entries.some(({ kind }) => kind === 'webhook');
+  const failure = (await feed.until('told', isFailure)).entries.find(({ kind }) => kind === 'webhook');
+  t.match(failure, { botId, what: `http://127.0.0.1:${port}/hook`, code: 0, description: /refused/i });
 });
 
 t.test('nothing is gathered while no page is open', async (t) => {

@@ -366,6 +366,45 @@ t.test('the chat page in Chromium', async (t) => {
     t.same(complaints, []);
   });
 
+  await t.test('a long conversation is read back to its beginning, and does not jump', async (t) => {
+    const { page, complaints } = await newcomer(t, scene_);
+    await startFlorist(page);
+    const me = personOf(page);
+    for (let i = 1; i <= 230; i += 1) await scene_.control.write(me, scene_.botId, `[line ${i}]`);
+    const line = (i: number) => bubbles(page).filter({ hasText: `[line ${i}]` });
+    await page.reload();
+    await line(230).waitFor();
+    t.equal(await line(130).count(), 0, 'the newest hundred come first');
+    const log = page.locator('#log');
+    t.equal(await page.locator('#to-end').isVisible(), false);
+    await eventually('the beginning', WITHIN_MS, async () => {
+      await log.evaluate('document.querySelector("#log").scrollTop = 0');
+      return (await line(1).count()) === 1;
+    });
+    t.equal(await page.locator('.message').count(), 231);
+    t.ok(await page.locator('#to-end').isVisible());
+    t.ok(await log.evaluate('document.querySelector("#log").scrollTop > 0'), 'what came above pushed nothing away');
+    await page.locator('#to-end').click();
+    t.equal(await page.locator('#to-end').isVisible(), false);
+    t.same(complaints, []);
+  });
+
+  await t.test('a tab that nobody looks at lets go of its connection, and catches up', async (t) => {
+    const { page, complaints } = await newcomer(t, scene_);
+    await startFlorist(page);
+    const look = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { configurable: true, value: ${hidden} });
+        document.dispatchEvent(new Event('visibilitychange'));`);
+    await look(true);
+    await scene_.say(personOf(page), 'while you were away');
+    const other = await scene_.open(t, page.url());
+    await bubbles(other.page).filter({ hasText: 'while you were away' }).waitFor();
+    t.equal(await bubbles(page).filter({ hasText: 'while you were away' }).count(), 0);
+    await look(false);
+    await bubbles(page).filter({ hasText: 'while you were away' }).waitFor();
+    t.same(complaints, []);
+  });
+
   await t.test('on a phone one sees the list or the chat, in the dark', async (t) => {
     const window = await newcomer(t, scene_, PHONE);
     const { page, complaints } = window;

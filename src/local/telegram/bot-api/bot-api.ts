@@ -127,8 +127,12 @@ export function createBotApi(deps: BotApiDeps): BotApi {
     const bot = world.state.byToken.get(token);
     if (bot === undefined) return /^\d+:[\w-]+$/.test(token) ? REFUSALS.unauthorized : REFUSALS.tokenMalformed;
     if (isFile) return downloadFile(world, bot, decode(rest.slice(slash + 1)), exchange);
-    const method = METHODS.get(decode(rest.slice(slash + 1)).toLowerCase());
-    if (method === undefined) return REFUSALS.methodNotFound;
+    const name = decode(rest.slice(slash + 1));
+    const method = METHODS.get(name.toLowerCase());
+    if (method === undefined) {
+      feed.called(bot, name, {}, exchange);
+      return REFUSALS.methodNotFound;
+    }
     return call(bot, method, readArguments(request), exchange);
   };
   const call = (

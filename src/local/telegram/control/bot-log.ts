@@ -7,6 +7,7 @@ import type { Bot } from '../world/bot.js';
 const ENTRIES_MAX = 50;
 const JSON_MAX = 2000;
 const SUMMARY_MAX = 160;
+const WHAT_MAX = 64;
 
 /** What the bots were told last, all of them together: updates, and calls with their answers. Made into text once a turn. Never throws. */
 export class BotLog {
@@ -46,10 +47,25 @@ export class BotLog {
       const botId = bot.making.id;
       if (code === 429) this.#lastFlood = { at, botId, method, retryAfter: retryAfterOf(body) };
       if (code !== 200 || method !== 'getUpdates') {
-        this.#note(() => ({ at, botId, kind: 'call', what: method, ...showCall(args, code, body) }));
+        this.#note(() => ({ at, botId, kind: 'call', what: clip(method, WHAT_MAX), ...showCall(args, code, body) }));
       }
       answer.call(exchange, code, body, ...rest);
     };
+  }
+
+  /** Notes that a webhook did not take an update, and why. */
+  noteWebhook(at: number, bot: Bot, description: string): void {
+    const what = clip(bot.settings.webhook?.url ?? 'webhook', WHAT_MAX);
+    this.#note(() => ({
+      at,
+      botId: bot.making.id,
+      kind: 'webhook',
+      what,
+      summary: '',
+      json: '',
+      code: 0,
+      description,
+    }));
   }
 
   /** What was noted since the last call, oldest first. */

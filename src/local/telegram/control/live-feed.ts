@@ -16,6 +16,8 @@ const HEARTBEAT_MS = 15_000;
 const FLOOD_MS = 500;
 /** Beyond so many messages in one turn the pages are told to ask for everything instead. */
 const MESSAGES_MAX = 100;
+/** Groups whose limits are told of at most. */
+const GROUPS_MAX = 50;
 
 /** One open page. */
 interface Tab {
@@ -72,6 +74,11 @@ export class LiveFeed implements WorldObserver {
   /** Notes a call of a bot and, later, its answer. */
   called(bot: Bot, method: string, args: Readonly<Record<string, unknown>>, exchange: AnswerPlace): void {
     if (this.#tabs.size > 0) this.#log.noteCall(() => this.#clock.now(), bot, method, args, exchange);
+  }
+
+  /** Notes that a bot's webhook did not take an update. */
+  webhookFailed(bot: Bot, message: string): void {
+    if (this.#tabs.size > 0) this.#log.noteWebhook(this.#clock.now(), bot, message);
   }
 
   queued(bot: Bot, updateId: number, offset: number): void {
@@ -209,13 +216,28 @@ export class LiveFeed implements WorldObserver {
     this.#forget();
   }
 
+  #groupsNow(now: number): WireFlood['groups'] {
+    const found: { chat: number; botId: number; inMinute: number }[] = [];
+    for (const { id, paces } of this.#world.state.chats.byId.values()) {
+      for (const [botId, { taken, periodMs }] of paces) {
+        const inMinute = taken.filter((at) => now - at < periodMs).length;
+        if (inMinute > 0 && found.length < GROUPS_MAX) found.push({ chat: id, botId, inMinute });
+      }
+    }
+    return found;
+  }
+
   #floodNow(): WireFlood {
     const { counters, faults } = this.#world.state;
     const now = this.#clock.now();
     const last = this.#log.lastFlood;
     return {
       limits: faults.limits,
-      bots: this.#world.bots().map(({ making, second }) => ({ botId: making.id, inSecond: second.count(now) })),
+      bots: this.#world
+        .bots()
+        .map(({ making, second }) => ({ botId: making.id, inSecond: second.count(now) }))
+        .filter(({ inSecond }) => inSecond > 0),
+      groups: this.#groupsNow(now),
       accepted: counters.accepted,
       tooMany: counters.tooMany,
       blocked: counters.blocked,

@@ -13,12 +13,18 @@ import type { World } from '../world/world.js';
 /** Most messages of one chat that are shown at once. */
 const HISTORY_MAX = 100;
 
-/** The messages of a place above an id, oldest first: the newest `HISTORY_MAX` that someone with that standing may read. Never throws. */
-export function messagesSeen(world: World, place: Place, after: number, member?: Member): WireMessage[] {
+/** The messages of a place with ids between two, oldest first: the newest `HISTORY_MAX` that someone with that standing may read. Never throws. */
+export function messagesSeen(
+  world: World,
+  place: Place,
+  { after, before }: { readonly after: number; readonly before: number },
+  member?: Member,
+): WireMessage[] {
   const found: WireMessage[] = [];
   for (const message of world.messages.history(place)) {
     if (message.id <= after || found.length === HISTORY_MAX) break;
-    if (member === undefined || mayRead(member, message.id)) found.push(messageSeen(world, place, message));
+    if (message.id >= before || (member !== undefined && !mayRead(member, message.id))) continue;
+    found.push(messageSeen(world, place, message));
   }
   return found.reverse();
 }

@@ -169,7 +169,7 @@ export function writeFault(
 
 /** GET messages: what a person sees. */
 export function getMessages({ world, clock }: LocalRoutesDeps, { query }: Call): Reply {
-  const strange = strangeField(Object.fromEntries(query), ['chat', 'user', 'after']);
+  const strange = strangeField(Object.fromEntries(query), ['chat', 'user', 'after', 'before']);
   if (strange !== undefined) return refuse(strange);
   const person = findPerson(world, 'user', query.get('user') ?? undefined);
   if (typeof person === 'string') return refuse(person);
@@ -177,9 +177,11 @@ export function getMessages({ world, clock }: LocalRoutesDeps, { query }: Call):
   if (typeof place === 'string') return refuse(place);
   const after = query.has('after') ? readId(query.get('after')) : 0;
   if (after === undefined) return refuse('after: expected a message id');
+  const before = query.has('before') ? readId(query.get('before')) : Number.POSITIVE_INFINITY;
+  if (before === undefined) return refuse('before: expected a message id');
   const member = place.chat && standing(place.chat, person, clock.now());
   if (member !== undefined && !isPresent(member) && member.seesBelow === undefined) {
     return refuse(`user: person ${person} is not a member of chat ${place.id}`);
   }
-  return done(messagesSeen(world, place, after, member));
+  return done(messagesSeen(world, place, { after, before }, member));
 }

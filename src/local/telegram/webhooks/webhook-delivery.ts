@@ -19,6 +19,8 @@ export interface DeliveryDeps {
   readonly random: () => number;
   /** Carries out the method call that an answer may hold. */
   readonly carryOut: (bot: Bot, answer: WebhookAnswer) => void;
+  /** Told of each try that failed, in Telegram's words. */
+  readonly onFailed: (bot: Bot, message: string) => void;
   /** Told of what should not have been thrown. */
   readonly onDefect: (error: unknown) => void;
 }
@@ -185,6 +187,7 @@ export class WebhookDelivery {
     const { clock, random } = this.#deps;
     const now = clock.now();
     this.#lastError = { at: now, message };
+    this.#deps.onFailed(this.bot, message);
     const { waitS, backoff } = nextBackoff(lane.backoff, retryAfter, random());
     const waitMs = waitS * 1000;
     if (now + waitMs > update.until) {

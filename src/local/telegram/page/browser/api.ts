@@ -53,7 +53,9 @@ export const api = {
     call('POST', 'people', { ...wish, started: false }),
   chats: (user: number): Promise<WireChat[]> => call('GET', `chats?user=${user}`),
   commands: (chat: number, user: number): Promise<WireCommand[]> => call('GET', `commands?chat=${chat}&user=${user}`),
-  messages: (chat: number, user: number): Promise<WireMessage[]> => call('GET', `messages?chat=${chat}&user=${user}`),
+  /** The newest 100, or those before an id, oldest first. */
+  messages: (chat: number, user: number, before?: number): Promise<WireMessage[]> =>
+    call('GET', `messages?chat=${chat}&user=${user}${before === undefined ? '' : `&before=${before}`}`),
   write: (from: number, chat: number, text: string, replyTo?: number): Promise<{ messageId: number }> =>
     call('POST', 'messages', { from, chat, text, ...(replyTo !== undefined && { replyTo }) }),
   send: (from: number, chat: number, content: FileContent, caption: string): Promise<{ messageId: number }> =>

@@ -10,6 +10,8 @@ import { dayKey, dayWords, nameOf, previewOf, serviceWords, typeWords } from './
 
 /** Messages of one sender within so many seconds stand together. */
 const RUN_S = 600;
+/** Earlier messages are asked for when the log is scrolled so near to its start. */
+const NEAR_START_PX = 300;
 /** The log follows new messages while it is at most so many pixels from its end. */
 const NEAR_END_PX = 80;
 
@@ -32,6 +34,7 @@ export function conversation(model: Model, actions: BubbleActions): void {
   );
   let shownId: number | undefined;
   let newest: WireMessage | undefined;
+  let oldest: WireMessage | undefined;
   const isNearEnd = (): boolean => log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END_PX;
   const goToEnd = (): void => {
     log.scrollTop = log.scrollHeight;
@@ -39,6 +42,7 @@ export function conversation(model: Model, actions: BubbleActions): void {
   toEnd.addEventListener('click', goToEnd);
   log.addEventListener('scroll', () => {
     toEnd.hidden = isNearEnd();
+    if (log.scrollTop < NEAR_START_PX) void model.loadEarlier();
   });
   // The composer grows, keyboards open, the window changes: the end stays in sight.
   let wasNearEnd = true;
@@ -59,11 +63,16 @@ export function conversation(model: Model, actions: BubbleActions): void {
     const last = chat.messages?.at(-1);
     const isMine = last !== newest && last?.from.id === person.id;
     const follow = isOther || isMine || isNearEnd();
+    const first = chat.messages?.[0];
+    const grew = !isOther && first !== oldest ? log.scrollHeight - log.scrollTop : undefined;
     shownId = chat.info.id;
     newest = last;
+    oldest = first;
     rows.show(rowsOf(chat.messages ?? [], person.id, chat.info.type !== 'private'));
     byId('chat-empty').hidden = chat.messages === undefined || chat.messages.length > 0;
     if (follow) goToEnd();
+    // What comes above pushes nothing away.
+    else if (grew !== undefined) log.scrollTop = log.scrollHeight - grew;
     toEnd.hidden = isNearEnd();
   });
   header(model);

@@ -1,6 +1,6 @@
 import { api } from './api.js';
 import { avatar } from './avatar.js';
-import { botPanel, panelLabel } from './bot-panel.js';
+import { botPanel, isRefusal, panelLabel } from './bot-panel.js';
 import { bubbleActions } from './bubble-actions.js';
 import { openNewChat } from './chat-dialogs.js';
 import { chatList } from './chat-list.js';
@@ -122,10 +122,7 @@ model.watch(() => {
   const label = panelLabel(model);
   byId('panel-button').setAttribute('aria-label', label);
   byId('panel-button').title = label;
-  byId('panel-button').classList.toggle(
-    'alarm',
-    model.told.some(({ code }) => code >= 400),
-  );
+  byId('panel-button').classList.toggle('alarm', model.told.some(isRefusal));
   const state = byId('connection');
   const words = { connecting: 'Connecting…', live: '', lost: 'Connection lost, trying again…' }[connection];
   if (state.textContent !== words) state.textContent = words;

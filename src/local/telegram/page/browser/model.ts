@@ -4,11 +4,15 @@ import type { WireChat, WireCommand, WireEvents, WireFlood, WireMessage, WirePer
 
 const TOLD_MAX = 50;
 const LOADS_MAX = 5;
+/** Messages that one answer holds at most. */
+const PAGE = 100;
 
 /** One chat as the page knows it. `messages` ascend by id; undefined until they are asked for. */
 export interface Chat {
   readonly info: WireChat;
   readonly messages: readonly WireMessage[] | undefined;
+  /** Whether there may be messages before these. */
+  readonly hasEarlier: boolean;
   readonly commands: readonly WireCommand[];
   readonly unread: number;
 }
@@ -27,12 +31,14 @@ export class Model {
   readonly #views = new Set<() => void>();
   readonly #onError: (error: unknown) => void;
   #renders: boolean;
+  #isLoading: boolean;
   /** Counts the messages, edits and deletions that came live. */
   #news = 0;
 
   constructor(onError: (error: unknown) => void) {
     this.#onError = onError;
     this.#renders = false;
+    this.#isLoading = false;
   }
 
   /** Who the user is; undefined until somebody is picked. */
@@ -89,6 +95,23 @@ export class Model {
   async refresh(): Promise<void> {
     await this.#loadChats();
     await this.#loadOpen();
+  }
+
+  /** Asks for the messages before those that are known of the open chat; once at a time. */
+  async loadEarlier(): Promise<void> {
+    const person = this.#person;
+    const chat = this.open;
+    const first = chat?.messages?.[0];
+    if (person === undefined || first === undefined || chat?.hasEarlier !== true || this.#isLoading) return;
+    this.#isLoading = true;
+    const earlier = await this.attempt(api.messages(chat.info.id, person.id, first.messageId));
+    this.#isLoading = false;
+    if (earlier === undefined || this.#person !== person) return;
+    this.#change(chat.info.id, (now) => ({
+      ...now,
+      messages: [...earlier, ...(now.messages ?? []).filter(({ messageId }) => messageId >= first.messageId)],
+      hasEarlier: earlier.length === PAGE,
+    }));
   }
 
   /** Takes an event of the live feed. */
@@ -174,7 +197,7 @@ export class Model {
       const found = await this.attempt(Promise.all([api.messages(id, person.id), api.commands(id, person.id)]));
       if (found === undefined || this.#person !== person) return;
       const [messages, commands] = found;
-      this.#change(id, (now) => ({ ...now, messages, commands }));
+      this.#change(id, (now) => ({ ...now, ...withNewest(now, messages), commands }));
       // What came live meanwhile may be newer than the answer.
       if (before === this.#news) return;
     }
@@ -233,9 +256,21 @@ export class Model {
 }
 
 function merged(before: Chat | undefined, info: WireChat, isOpen: boolean): Chat {
-  if (before === undefined) return { info, messages: undefined, commands: [], unread: 0 };
+  if (before === undefined) return { info, messages: undefined, hasEarlier: false, commands: [], unread: 0 };
   const missed = (info.last?.messageId ?? 0) > (before.info.last?.messageId ?? 0) && !isOpen;
   return { ...before, info, unread: before.unread + (missed ? 1 : 0) };
+}
+
+/** The newest messages as they were asked for, with the earlier ones that are known when the two meet. */
+function withNewest(chat: Chat, newest: readonly WireMessage[]): Pick<Chat, 'messages' | 'hasEarlier'> {
+  const first = newest[0]?.messageId ?? 0;
+  const known = chat.messages ?? [];
+  const earlier = known.some(({ messageId }) => messageId === first)
+    ? known.filter(({ messageId }) => messageId < first)
+    : [];
+  return earlier.length > 0
+    ? { messages: [...earlier, ...newest], hasEarlier: chat.hasEarlier }
+    : { messages: newest, hasEarlier: newest.length === PAGE };
 }
 
 function withMessage(messages: readonly WireMessage[], message: WireMessage): WireMessage[] {

@@ -144,28 +144,30 @@ export interface WireCommand {
   readonly description: string;
 }
 
-/** Something a bot was told: an update that waits for it, or the answer to a call of its. `at` in ms; `json` may be cut off. */
+/** Something a bot was told: an update that waits for it, or the answer to a call of its; or that its webhook failed. `at` in ms; `json` may be cut off. */
 export interface WireTold {
   readonly at: number;
   readonly botId: number;
-  readonly kind: 'update' | 'call';
-  /** The update's kind or the call's method. */
+  readonly kind: 'update' | 'call' | 'webhook';
+  /** The update's kind, the call's method or the webhook's address. */
   readonly what: string;
   /** The chat that the call named. */
   readonly chat?: string;
   /** A few words of the update or of the call's arguments. */
   readonly summary: string;
   readonly json: string;
-  /** The answer's status; 0 for an update. */
+  /** The answer's status; 0 for what is no call. */
   readonly code: number;
-  /** Of a refusal: the description that the bot was given. */
+  /** Of what failed: the description that the bot was given, or what went wrong. */
   readonly description?: string;
 }
 
-/** How near the bots are to Telegram's limits, and what came of it. */
+/** How near the bots are to Telegram's limits, and what came of it; bots that send nothing at the moment are left out. */
 export interface WireFlood {
   readonly limits: string;
   readonly bots: readonly { readonly botId: number; readonly inSecond: number }[];
+  /** What bots sent to groups and channels within the last minute, at most 50 of them. */
+  readonly groups: readonly { readonly chat: number; readonly botId: number; readonly inMinute: number }[];
   readonly accepted: number;
   readonly tooMany: number;
   readonly blocked: number;

@@ -20,7 +20,7 @@ import type { Role } from './roles.js';
 import { acceptance } from './store/acceptance.js';
 import { ensureBot, noteBot } from './store/bots.js';
 import { broadcastStore } from './store/broadcast-store.js';
-import { isFull } from './store/full.js';
+import { isFull } from './store/failure.js';
 import { inbox } from './store/inbox.js';
 import { leaseKeeper } from './store/lease-keeper.js';
 import { pageLog } from './store/page-log.js';

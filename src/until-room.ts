@@ -1,6 +1,6 @@
 import type { Clock } from './actors/clock.js';
 import { type Backoff, backoffDelay } from './actors/supervision.js';
-import { isFull } from './store/full.js';
+import { isFull } from './store/failure.js';
 import { isConnectionError } from './store/store.js';
 
 /** The pauses between two tries: no longer than a probe of the store takes to find that there is room. */

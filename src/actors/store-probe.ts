@@ -4,7 +4,7 @@
  * Times are ms of the injected clock.
  */
 
-import { isFull } from '../store/full.js';
+import { isFull } from '../store/failure.js';
 import type { ProcessIdentity } from '../store/process-identity.js';
 import { beatProcess, endProcess, PROCESS_BEAT_MS } from '../store/processes.js';
 import { prunePages } from '../store/pruning.js';

@@ -5,7 +5,7 @@ import type { Turn, Turns } from '../ingress/turns.js';
 import { factsOf } from '../ingress/update-facts.js';
 import type { Log } from '../log.js';
 import type { Acceptance, NewMessage } from '../store/acceptance.js';
-import { isFull } from '../store/full.js';
+import { isFull } from '../store/failure.js';
 import type { Inbox, QueuedUpdate } from '../store/inbox.js';
 import { isConnectionError } from '../store/store.js';
 import type { Subscribers } from '../store/subscribers.js';

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { isFull } from '../store/full.js';
+import { isFull, isSocketError } from '../store/failure.js';
 
 /** One wrong field of a request: `field` is a path such as `messages[3].chatId` ('' is the whole body), `expected` says what belongs there. */
 export interface FieldError {
@@ -131,7 +131,11 @@ export function problemOf(error: unknown): Problem | undefined {
     const wait: unknown = Reflect.get(error, 'retryAfterS');
     if (known !== undefined) return new Problem(typeof wait === 'number' ? { ...known, retryAfter: wait } : known);
   }
-  if (AWAY_NAMES.has(error.name) || (error.name === 'MongooseError' && error.message.includes('buffering timed out'))) {
+  if (
+    AWAY_NAMES.has(error.name) ||
+    isSocketError(error) ||
+    (error.name === 'MongooseError' && error.message.includes('buffering timed out'))
+  ) {
     return new Problem(STORE_AWAY);
   }
   if (isFull(error)) return new Problem(STORE_FULL);

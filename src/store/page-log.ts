@@ -1,7 +1,7 @@
 import { Binary, ObjectId } from 'mongodb';
 import { deliveryId } from '../delivery/ids.js';
 import type { Log } from '../log.js';
-import { isFull } from './full.js';
+import { isFull } from './failure.js';
 import type { BodyRow, PageRow, RequestRow } from './models.js';
 import {
   type AppendRequest,

@@ -1,5 +1,5 @@
 import { Types } from 'mongoose';
-import { isFull } from './full.js';
+import { isFull } from './failure.js';
 import type { ChatRow } from './models.js';
 import { isConnectionError, type Store, StoreError } from './store.js';
 

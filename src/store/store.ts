@@ -1,5 +1,6 @@
 import mongoose from 'mongoose';
 import type { Log } from '../log.js';
+import { isSocketError } from './failure.js';
 import { defineModels, type Models } from './models.js';
 
 /** The connection and the models on it. */
@@ -88,6 +89,7 @@ function watched(connection: mongoose.Connection, log: Log): Store {
 /** True for errors that mean "no server, or the connection broke": the operation may or may not have been applied. */
 export function isConnectionError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
+  if (isSocketError(error)) return true;
   const labels = (error as { hasErrorLabel?: (label: string) => boolean }).hasErrorLabel;
   return (
     /^Mongo(ose)?(Network|ServerSelection|PoolCleared|ConnectionPoolCleared|NotConnected|TopologyClosed|WaitQueueTimeout|ServerClosed|Runtime)/.test(

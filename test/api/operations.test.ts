@@ -217,6 +217,7 @@ t.test('errors from below become problems, bugs do not', async (t) => {
   t.match(problemOf(new StoreError('PH_PAGE_TOO_LARGE', 'x')), { status: 413 });
   t.equal(code(Object.assign(new Error('x'), { name: 'MongoServerSelectionError' })), 'PH_STORE_AWAY');
   t.equal(code(Object.assign(new Error('x'), { name: 'MongoNetworkError' })), 'PH_STORE_AWAY');
+  t.equal(code(Object.assign(new Error('x'), { code: 'EPIPE' })), 'PH_STORE_AWAY');
   t.equal(code(Object.assign(new Error('x'), { code: 14031 })), 'PH_STORE_FULL');
   t.equal(code(new TypeError('x')), undefined);
   t.equal(code('x'), undefined);

@@ -1,4 +1,5 @@
 import { MongoClient, MongoNetworkError, MongoServerError, MongoServerSelectionError } from 'mongodb';
+import { isSocketError } from '../../../../src/store/failure.js';
 import { randomFrom } from '../../../support/seeded-random.js';
 import { ordered } from './answer.js';
 import { COLLECTIONS, collectionIn, collectionOf, type Name, type Step, type Things } from './statement.js';
@@ -32,12 +33,13 @@ export interface Writers {
 }
 
 const OUT_OF_SPACE = 14031;
-const WITHIN_MS = 30_000;
+const WITHIN_MS = 120_000;
 
 /** How a write ended that has no answer: it was cut off, or refused for want of room; undefined on any other error. The driver's errors of bulk writes hold the error in one of two places. */
 function endOf(error: unknown): 'cut off' | 'refused' | undefined {
   if (!(error instanceof Error)) return undefined;
-  if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) return 'cut off';
+  if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError || isSocketError(error))
+    return 'cut off';
   if (error instanceof MongoServerError && error.code === OUT_OF_SPACE) return 'refused';
   return endOf(error.cause) ?? endOf((error as Partial<MongoServerError>).errorResponse);
 }

@@ -44,10 +44,11 @@ interface World {
   readonly refusals: string[];
 }
 
-function noteRefusal(world: World, reply: unknown): void {
-  const entries = [reply, ...(((reply as Document)?.writeErrors as unknown[] | undefined) ?? [])] as Document[];
-  const cursor = (reply as Document)?.cursor as Document | undefined;
-  for (const one of [...entries, ...((cursor?.firstBatch as Document[] | undefined) ?? [])]) {
+function noteRefusal(world: World, reply: Document | undefined): void {
+  const errors = (reply?.writeErrors ?? []) as Document[];
+  const cursor = reply?.cursor as Document | undefined;
+  const results = (cursor?.firstBatch ?? []) as Document[];
+  for (const one of [reply, ...errors, ...results]) {
     if (one?.code === NOT_IMPLEMENTED) world.refusals.push(String(one.errmsg ?? one.message));
   }
 }
@@ -66,7 +67,7 @@ function openClient(uri: string, given: Document, world: World, options: MongoCl
   };
   client.on('commandStarted', (event) => observe('commandStartedEvent', event));
   client.on('commandSucceeded', (event) => {
-    noteRefusal(world, event.reply);
+    noteRefusal(world, event.reply as Document | undefined);
     observe('commandSucceededEvent', event);
   });
   client.on('commandFailed', (event) => {

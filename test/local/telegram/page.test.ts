@@ -467,6 +467,7 @@ t.test('the chat page in Chromium', async (t) => {
       .locator('.quote', { hasText: 'May I come in?' })
       .waitFor();
 
+    await bubbles(owner).filter({ hasText: 'You are in' }).waitFor();
     await owner.keyboard.press('ArrowUp');
     t.equal(await owner.locator('#field').inputValue(), 'You are in', 'the last message is to be edited');
     await owner.keyboard.type(', welcome');

@@ -10,7 +10,6 @@ import {
   type LocalRoutesDeps,
   NAME_MAX,
   type Reply,
-  type Route,
   refuse,
   strangeField,
 } from './call.js';

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Locator, Page } from 'playwright-core';
 import type { Test } from 'tap';
 import { type OpenWindow, startBrowser, type Window } from '../../support/browser.js';
@@ -121,4 +122,23 @@ export async function startFlorist(page: Page): Promise<void> {
   await chatRow(page, 'Florist').click();
   await page.getByRole('button', { name: 'START' }).click();
   await bubbles(page).filter({ hasText: '/start' }).waitFor();
+}
+
+/**
+ * Asserts that what `look` sees becomes `expected` (of a regular expression: matches it), since a page shows nothing at once: looks until it does, and for `WITHIN_MS` at most.
+ */
+export async function becomes(
+  t: Test,
+  look: () => Promise<unknown>,
+  expected: unknown,
+  message = 'the page shows it',
+): Promise<void> {
+  let found: unknown;
+  const isSo = async (): Promise<boolean> => {
+    found = await look();
+    return expected instanceof RegExp ? expected.test(String(found)) : isDeepStrictEqual(found, expected);
+  };
+  await eventually('', WITHIN_MS, isSo).catch(() => undefined);
+  if (expected instanceof RegExp) t.match(found, expected, message);
+  else t.same(found, expected, message);
 }

@@ -3,7 +3,6 @@ import type { Connection } from './live.js';
 import type { WireChat, WireCommand, WireEvents, WireFlood, WireMessage, WirePerson, WireTold } from './wire.js';
 
 const TOLD_MAX = 50;
-const LOADS_MAX = 5;
 /** Messages that one answer holds at most. */
 const PAGE = 100;
 
@@ -32,8 +31,8 @@ export class Model {
   readonly #onError: (error: unknown) => void;
   #renders: boolean;
   #isLoading: boolean;
-  /** Counts the messages, edits and deletions that came live. */
-  #news = 0;
+  /** Of each answer under way: the chat that was asked for, and what came live of it meanwhile. */
+  readonly #meanwhile = new Set<Meanwhile>();
 
   constructor(onError: (error: unknown) => void) {
     this.#onError = onError;
@@ -126,11 +125,9 @@ export class Model {
         void this.refresh();
         break;
       case 'message':
-        this.#news += 1;
         this.#takeMessage(event.data.chat, event.data.message);
         break;
       case 'deleted':
-        this.#news += 1;
         this.#takeDeleted(event.data.chat, event.data.messageIds);
         break;
       case 'chats':
@@ -192,15 +189,22 @@ export class Model {
     const chat = this.open;
     if (person === undefined || chat === undefined) return;
     const { id } = chat.info;
-    for (let tries = 0; tries < LOADS_MAX; tries += 1) {
-      const before = this.#news;
-      const found = await this.attempt(Promise.all([api.messages(id, person.id), api.commands(id, person.id)]));
-      if (found === undefined || this.#person !== person) return;
-      const [messages, commands] = found;
-      this.#change(id, (now) => ({ ...now, ...withNewest(now, messages), commands }));
+    const meanwhile: Meanwhile = { chat: id, changes: [] };
+    this.#meanwhile.add(meanwhile);
+    const found = await this.attempt(Promise.all([api.messages(id, person.id), api.commands(id, person.id)]));
+    this.#meanwhile.delete(meanwhile);
+    if (found === undefined || this.#person !== person) return;
+    const [newest, commands] = found;
+    this.#change(id, (now) => {
+      const { messages, hasEarlier } = withNewest(now, newest);
       // What came live meanwhile may be newer than the answer.
-      if (before === this.#news) return;
-    }
+      return {
+        ...now,
+        messages: meanwhile.changes.reduce((done, change) => change(done), messages),
+        hasEarlier,
+        commands,
+      };
+    });
   }
 
   async #loadCommands(): Promise<void> {
@@ -222,22 +226,22 @@ export class Model {
       const isCounted = isNew && !isSeen && message.from.id !== this.#person?.id;
       return {
         ...chat,
-        ...(chat.messages !== undefined && { messages: withMessage(chat.messages, message) }),
         unread: chat.unread + (isCounted ? 1 : 0),
         info: message.messageId >= (chat.info.last?.messageId ?? 0) ? { ...chat.info, last: message } : chat.info,
       };
     });
+    this.#changeMessages(id, (messages) => withMessage(messages, message));
     this.#chats = sorted(this.#chats);
   }
 
   #takeDeleted(id: number, gone: readonly number[]): void {
-    this.#change(id, (chat) => ({
-      ...chat,
-      ...(chat.messages !== undefined && {
-        messages: chat.messages.filter(({ messageId }) => !gone.includes(messageId)),
-      }),
-    }));
+    this.#changeMessages(id, (messages) => messages.filter(({ messageId }) => !gone.includes(messageId)));
     void this.#loadChats();
+  }
+
+  #changeMessages(id: number, change: MessagesChange): void {
+    this.#change(id, (chat) => (chat.messages === undefined ? chat : { ...chat, messages: change(chat.messages) }));
+    for (const { chat, changes } of this.#meanwhile) if (chat === id) changes.push(change);
   }
 
   #change(id: number | undefined, change: (chat: Chat) => Chat): void {
@@ -255,6 +259,13 @@ export class Model {
   }
 }
 
+type MessagesChange = (messages: readonly WireMessage[]) => readonly WireMessage[];
+
+interface Meanwhile {
+  readonly chat: number;
+  readonly changes: MessagesChange[];
+}
+
 function merged(before: Chat | undefined, info: WireChat, isOpen: boolean): Chat {
   if (before === undefined) return { info, messages: undefined, hasEarlier: false, commands: [], unread: 0 };
   const missed = (info.last?.messageId ?? 0) > (before.info.last?.messageId ?? 0) && !isOpen;
@@ -262,7 +273,10 @@ function merged(before: Chat | undefined, info: WireChat, isOpen: boolean): Chat
 }
 
 /** The newest messages as they were asked for, with the earlier ones that are known when the two meet. */
-function withNewest(chat: Chat, newest: readonly WireMessage[]): Pick<Chat, 'messages' | 'hasEarlier'> {
+function withNewest(
+  chat: Chat,
+  newest: readonly WireMessage[],
+): { messages: readonly WireMessage[]; hasEarlier: boolean } {
   const first = newest[0]?.messageId ?? 0;
   const known = chat.messages ?? [];
   const earlier = known.some(({ messageId }) => messageId === first)

@@ -10,15 +10,13 @@ import { type ReplyMarkup, readReplyMarkup } from './reply-markup.js';
 export function sendMessage(world: World, bot: Bot, args: BotArguments, now: number): string | BotRefusal {
   const content = readTextMessage(world, args, flagArgument(args, 'protect_content'));
   if (content instanceof BotRefusal) return content;
-  const { text } = content;
+  const { text, markup, kept, shown } = content;
   const textJson = JSON.stringify(text);
-  return deliver(
-    world,
-    bot,
-    args,
-    { ...content, method: 'sendMessage', textJson, content: `"text":${textJson}`, permission: 'can_send_messages' },
-    now,
-  );
+  const method = 'sendMessage';
+  const permission = 'can_send_messages';
+  // Named one by one: spreading an object takes longer than all the rest of this.
+  const draft = { method, permission, text, textJson, content: `"text":${textJson}`, markup, kept, shown } as const;
+  return deliver(world, bot, args, draft, now);
 }
 
 /** A text message whose content is checked, ready for `deliver` or for an edit. */
@@ -40,5 +38,6 @@ export function readTextMessage(world: World, args: BotArguments, isProtected: b
     link_preview_options: preview,
     has_protected_content: isProtected || undefined,
   };
-  return { text: content.text, markup, ...membersOf(fields, markup) };
+  const { kept, shown } = membersOf(fields, markup);
+  return { text: content.text, markup, kept, shown };
 }

@@ -148,7 +148,7 @@ t.test('the messages of a chat are read from the newest back, a hundred at a tim
   }
   await local('DELETE', 'messages', { from: ann, chat: botId, messageId: written[100] });
   const page = async (more: string): Promise<number[]> =>
-    (await local('GET', `messages?chat=${botId}&user=${ann}${more}`)).body.map(
+    (await local('GET', `messages?chat=${botId}&user=${ann}&limit=100${more}`)).body.map(
       ({ messageId }: { messageId: number }) => messageId,
     );
   const newest = await page('');
@@ -162,6 +162,14 @@ t.test('the messages of a chat are read from the newest back, a hundred at a tim
     status: 400,
     body: { error: /^before:/ },
   });
+  const all = (await local('GET', `messages?chat=${botId}&user=${ann}`)).body;
+  t.equal(all.length, 229, 'without a limit, all of them');
+  for (const limit of ['0', '10001', 'x']) {
+    t.match(await local('GET', `messages?chat=${botId}&user=${ann}&limit=${limit}`), {
+      status: 400,
+      body: { error: 'limit: expected a whole number of 1 to 10000' },
+    });
+  }
 });
 
 t.test('a person sees what happened in a group, and what a message answers', async (t) => {

@@ -72,7 +72,7 @@ export interface LocalControl {
   edit(from: number, chat: number, messageId: number, text: string): void;
   /** A person deletes a message for everyone. */
   remove(from: number, chat: number, messageId: number): void;
-  /** What a person sees above a message's id, oldest first; the newest 100. */
+  /** What a person sees above a message's id, oldest first; the newest 10,000. */
   messages(chat: number, user: number, after?: number): WireMessage[];
   /** A person presses a button; resolves with the bot's answer, or after 10 s with `answered` false. */
   press(

@@ -10,19 +10,23 @@ import type { Place } from '../world/place.js';
 import type { MessageExtra } from '../world/record.js';
 import type { World } from '../world/world.js';
 
-/** Most messages of one chat that are shown at once. */
-const HISTORY_MAX = 100;
+/** Which messages of a place are asked for: the newest `limit` with ids between two. */
+export interface MessageRange {
+  readonly after: number;
+  readonly before: number;
+  readonly limit: number;
+}
 
-/** The messages of a place with ids between two, oldest first: the newest `HISTORY_MAX` that someone with that standing may read. Never throws. */
+/** Messages of a place, oldest first, as far as someone with that standing may read them. Never throws. */
 export function messagesSeen(
   world: World,
   place: Place,
-  { after, before }: { readonly after: number; readonly before: number },
+  { after, before, limit }: MessageRange,
   member?: Member,
 ): WireMessage[] {
   const found: WireMessage[] = [];
   for (const message of world.messages.history(place)) {
-    if (message.id <= after || found.length === HISTORY_MAX) break;
+    if (message.id <= after || found.length === limit) break;
     if (message.id >= before || (member !== undefined && !mayRead(member, message.id))) continue;
     found.push(messageSeen(world, place, message));
   }

@@ -27,6 +27,8 @@ import { messagesSeen } from './message-seen.js';
 
 const TEXT_MAX = 4096;
 const CAPTION_MAX = 1024;
+/** Most messages of one answer. */
+const MESSAGES_MAX = 10_000;
 const TEXT_EXPECTED = `text: expected a text of 1 to ${TEXT_MAX} characters`;
 
 /** POST messages: a person writes, or sends a photo or a document, in answer to another message or not. */
@@ -169,7 +171,7 @@ export function writeFault(
 
 /** GET messages: what a person sees. */
 export function getMessages({ world, clock }: LocalRoutesDeps, { query }: Call): Reply {
-  const strange = strangeField(Object.fromEntries(query), ['chat', 'user', 'after', 'before']);
+  const strange = strangeField(Object.fromEntries(query), ['chat', 'user', 'after', 'before', 'limit']);
   if (strange !== undefined) return refuse(strange);
   const person = findPerson(world, 'user', query.get('user') ?? undefined);
   if (typeof person === 'string') return refuse(person);
@@ -179,9 +181,13 @@ export function getMessages({ world, clock }: LocalRoutesDeps, { query }: Call):
   if (after === undefined) return refuse('after: expected a message id');
   const before = query.has('before') ? readId(query.get('before')) : Number.POSITIVE_INFINITY;
   if (before === undefined) return refuse('before: expected a message id');
+  const limit = query.has('limit') ? readId(query.get('limit')) : MESSAGES_MAX;
+  if (limit === undefined || limit < 1 || limit > MESSAGES_MAX) {
+    return refuse(`limit: expected a whole number of 1 to ${MESSAGES_MAX}`);
+  }
   const member = place.chat && standing(place.chat, person, clock.now());
   if (member !== undefined && !isPresent(member) && member.seesBelow === undefined) {
     return refuse(`user: person ${person} is not a member of chat ${place.id}`);
   }
-  return done(messagesSeen(world, place, { after, before }, member));
+  return done(messagesSeen(world, place, { after, before, limit }, member));
 }

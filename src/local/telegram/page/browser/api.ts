@@ -1,5 +1,8 @@
 import type { WireChat, WireCommand, WireInvite, WireLink, WireMember, WireMessage, WirePerson } from './wire.js';
 
+/** Most messages that are asked for at once. */
+export const MESSAGES_PAGE = 100;
+
 /** What the bot's answer to a press came to. */
 export interface PressAnswer {
   readonly answered: boolean;
@@ -53,9 +56,12 @@ export const api = {
     call('POST', 'people', { ...wish, started: false }),
   chats: (user: number): Promise<WireChat[]> => call('GET', `chats?user=${user}`),
   commands: (chat: number, user: number): Promise<WireCommand[]> => call('GET', `commands?chat=${chat}&user=${user}`),
-  /** The newest 100, or those before an id, oldest first. */
+  /** The newest `MESSAGES_PAGE`, or those before an id, oldest first. */
   messages: (chat: number, user: number, before?: number): Promise<WireMessage[]> =>
-    call('GET', `messages?chat=${chat}&user=${user}${before === undefined ? '' : `&before=${before}`}`),
+    call(
+      'GET',
+      `messages?chat=${chat}&user=${user}&limit=${MESSAGES_PAGE}${before === undefined ? '' : `&before=${before}`}`,
+    ),
   write: (from: number, chat: number, text: string, replyTo?: number): Promise<{ messageId: number }> =>
     call('POST', 'messages', { from, chat, text, ...(replyTo !== undefined && { replyTo }) }),
   send: (from: number, chat: number, content: FileContent, caption: string): Promise<{ messageId: number }> =>

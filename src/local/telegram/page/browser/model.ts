@@ -1,10 +1,8 @@
-import { ApiError, api } from './api.js';
+import { ApiError, api, MESSAGES_PAGE } from './api.js';
 import type { Connection } from './live.js';
 import type { WireChat, WireCommand, WireEvents, WireFlood, WireMessage, WirePerson, WireTold } from './wire.js';
 
 const TOLD_MAX = 50;
-/** Messages that one answer holds at most. */
-const PAGE = 100;
 
 /** One chat as the page knows it. `messages` ascend by id; undefined until they are asked for. */
 export interface Chat {
@@ -109,7 +107,7 @@ export class Model {
     this.#change(chat.info.id, (now) => ({
       ...now,
       messages: [...earlier, ...(now.messages ?? []).filter(({ messageId }) => messageId >= first.messageId)],
-      hasEarlier: earlier.length === PAGE,
+      hasEarlier: earlier.length === MESSAGES_PAGE,
     }));
   }
 
@@ -284,7 +282,7 @@ function withNewest(
     : [];
   return earlier.length > 0
     ? { messages: [...earlier, ...newest], hasEarlier: chat.hasEarlier }
-    : { messages: newest, hasEarlier: newest.length === PAGE };
+    : { messages: newest, hasEarlier: newest.length === MESSAGES_PAGE };
 }
 
 function withMessage(messages: readonly WireMessage[], message: WireMessage): WireMessage[] {

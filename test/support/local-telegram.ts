@@ -70,7 +70,7 @@ export interface LocalTelegramControl {
   chat(type: 'group' | 'supergroup' | 'channel', title: string, ownerId: number): Promise<number>;
   /** Makes someone a member of a chat, as the control API's body says; resolves with what became of it. */
   join(chatId: number, userId: number, how?: object): Promise<string>;
-  /** What the person sees, oldest first; at most the newest 100. */
+  /** What the person sees, oldest first. */
   messages(botId: number, user: number, after?: number): Promise<SeenMessage[]>;
 }
 

@@ -1,5 +1,5 @@
 import { text as readText } from 'node:stream/consumers';
-import type { Page } from 'playwright-core';
+import type { Page, Route } from 'playwright-core';
 import t from 'tap';
 import { eventually } from '../../support/eventually.js';
 import {
@@ -21,6 +21,24 @@ const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QD
 const look = (page: Page, isLookedAt: boolean): Promise<unknown> =>
   page.evaluate(`Object.defineProperty(document, 'hidden', { configurable: true, value: ${!isLookedAt} });
     document.dispatchEvent(new Event('visibilitychange'));`);
+
+/** Holds back the answers to such requests, which are asked for at once; the function that comes back lets them go. */
+async function holdAnswers(page: Page, url: string): Promise<() => Promise<void>> {
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const held: Promise<void>[] = [];
+  const hold = (route: Route): void => {
+    held.push(route.fetch().then((response) => released.then(() => route.fulfill({ response }))));
+  };
+  await page.route(url, hold);
+  return async () => {
+    release();
+    await Promise.all(held);
+    await page.unroute(url, hold);
+  };
+}
 
 t.test('the chat page in Chromium', async (t) => {
   const found = await pageScene(t);
@@ -437,15 +455,7 @@ t.test('the chat page in Chromium', async (t) => {
     await chatRow(page, 'Florist').click();
     await page.locator('#start').waitFor();
     const messages = '**/local/messages?*';
-    let release = (): void => undefined;
-    const released = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    await page.route(messages, async (route) => {
-      const response = await route.fetch();
-      await released;
-      await route.fulfill({ response });
-    });
+    const release = await holdAnswers(page, messages);
     await look(page, false);
     const asked = page.waitForRequest(messages);
     await look(page, true);
@@ -453,12 +463,27 @@ t.test('the chat page in Chromium', async (t) => {
     await page.locator('#start').click();
     await bubbles(page).filter({ hasText: '/start' }).waitFor();
     await becomes(t, () => page.locator(':focus').getAttribute('id'), 'field');
-    release();
+    await release();
     t.same(await (await request.response())?.json(), [], 'it was asked for before');
-    await page.unroute(messages);
     await page.evaluate('new Promise((resolve) => requestAnimationFrame(resolve))');
     t.equal(await bubbles(page).filter({ hasText: '/start' }).count(), 1);
     t.equal(await page.locator(':focus').getAttribute('id'), 'field');
+    t.same(complaints, []);
+  });
+
+  await t.test('a chat that is opened before the page knows it shows what was said', async (t) => {
+    const { page, complaints } = await newcomer(t, scene_);
+    const me = personOf(page);
+    const chats = '**/local/chats?*';
+    const release = await holdAnswers(page, chats);
+    const asked = page.waitForRequest(chats);
+    const group = await scene_.control.chat('supergroup', 'Early birds', me);
+    await asked;
+    await scene_.control.write(me, group, 'Good morning');
+    await page.evaluate(`location.hash = '#${me}/${group}'`);
+    await page.waitForURL(`**#${me}/${group}`);
+    await release();
+    await bubbles(page).filter({ hasText: 'Good morning' }).waitFor();
     t.same(complaints, []);
   });
 

@@ -129,7 +129,7 @@ export class Model {
         this.#takeDeleted(event.data.chat, event.data.messageIds);
         break;
       case 'chats':
-        void this.#loadChats();
+        void this.#learnChats();
         break;
       case 'commands':
         void this.#loadCommands();
@@ -182,6 +182,14 @@ export class Model {
     this.#touch();
   }
 
+  /** Asks for the chats, and for the messages of the open one when it was opened before it was among them. */
+  async #learnChats(): Promise<void> {
+    await this.#loadChats();
+    const chat = this.open;
+    const isAsked = [...this.#meanwhile].some((meanwhile) => meanwhile.chat === chat?.info.id);
+    if (chat !== undefined && chat.messages === undefined && !isAsked) await this.#loadOpen();
+  }
+
   async #loadOpen(): Promise<void> {
     const person = this.#person;
     const chat = this.open;
@@ -215,7 +223,7 @@ export class Model {
 
   #takeMessage(id: number, message: WireMessage): void {
     if (!this.#chats.some(({ info }) => info.id === id)) {
-      void this.#loadChats();
+      void this.#learnChats();
       return;
     }
     const isSeen = id === this.#openId && !document.hidden;
@@ -234,7 +242,7 @@ export class Model {
 
   #takeDeleted(id: number, gone: readonly number[]): void {
     this.#changeMessages(id, (messages) => messages.filter(({ messageId }) => !gone.includes(messageId)));
-    void this.#loadChats();
+    void this.#learnChats();
   }
 
   #changeMessages(id: number, change: MessagesChange): void {

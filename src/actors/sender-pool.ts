@@ -15,7 +15,7 @@ import {
   onBroadcastPage,
   reloadRun,
 } from './pool/broadcasts.js';
-import { commitNext, onCommitFailed, onCommitted, onItemEnded, writeCommit } from './pool/commits.js';
+import { commitNext, onCommitFailed, onCommitted, onItemEnded, onPartSent, writeCommit } from './pool/commits.js';
 import { answerDrain, drained } from './pool/drain.js';
 import { restFrozen, settleUnreachable } from './pool/feeding.js';
 import { locate, onRead, onReadFailed, readOn } from './pool/loading.js';
@@ -111,6 +111,9 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       return state;
     case 'ended':
       onItemEnded(state, message, ctx, deps);
+      return state;
+    case 'part-sent':
+      onPartSent(state, message, ctx, deps);
       return state;
     case 'unreachable':
       for (const { source, index } of message.items) settleUnreachable(state, source, index, ctx.clock.wallNow());

@@ -94,8 +94,9 @@ function onFeed(state: State, feed: Feed, ctx: Ctx, deps: SenderDeps): State {
   feed.indexes.forEach((index, at) => {
     const chatId = feed.chats[at] ?? 0;
     const lane = feed.lanes[at] ?? 'bulk';
-    state.boxes.push(chatId, k === undefined ? CHAINS[lane] : BROADCAST_CHAIN, source, index, lane);
-    const entry = deps.line.registry.get(keyOf(deps, { n, k }, index));
+    const part = feed.sent.get(index) ?? 0;
+    state.boxes.push(chatId, k === undefined ? CHAINS[lane] : BROADCAST_CHAIN, source, index, lane, 0, part);
+    const entry = deps.line.registry.get(keyOf(deps, { n, k }, index, part));
     if (entry !== undefined) takeOver(state, entry, source, index, ctx, deps);
   });
   ctx.tell(deps.pool, { type: 'fed', shard: deps.shard, source });

@@ -27,6 +27,8 @@ export interface Chains {
   laneCode(item: number): number;
   attempts(item: number): number;
   spend(item: number): void;
+  /** No attempt of the item is spent any more. */
+  refresh(item: number): void;
   readonly size: number;
 }
 
@@ -116,6 +118,9 @@ export function chains(): Chains {
     attempts: (item) => (flags[item] as number) >> LANE_BITS,
     spend(item) {
       if ((flags[item] as number) >> LANE_BITS < MAX_COUNT) flags[item] = (flags[item] as number) + (1 << LANE_BITS);
+    },
+    refresh(item) {
+      flags[item] = (flags[item] as number) & LANE_MASK;
     },
     get size() {
       return size;

@@ -23,6 +23,16 @@ export function parseDeliveryId(id: string): DeliveryPlace | undefined {
     : { bot, n: Number(n), k: Number(first), index: Number(second) };
 }
 
+/** The key of the call for part `part` (from 0) of a delivery: its id, behind it the part where that is not the first. */
+export const callKey = (id: string, part: number): string => (part === 0 ? id : `${id}.${part}`);
+
+/** The delivery and part of a call's key, or undefined when it is none. Never throws. */
+export function parseCallKey(key: string): { readonly place: DeliveryPlace; readonly part: number } | undefined {
+  const [id = '', part] = key.split('.');
+  const place = parseDeliveryId(id);
+  return place === undefined ? undefined : { place, part: Number(part ?? 0) };
+}
+
 /** The id of a broadcast: `<bot>-<n>`. */
 export const broadcastId = (bot: string, n: number): string => `${bot}-${n}`;
 

@@ -27,6 +27,10 @@ export interface ResultWrite {
   readonly left: number;
   readonly tally: TallyCounts;
   readonly rest: Record<string, { code: number; description: string }>;
+  /** By item in the row: the message ids of its parts that were sent before the last one. */
+  readonly parts: Record<string, readonly number[]>;
+  /** How many ids `parts` holds. */
+  readonly steps: number;
 }
 
 /** How an item ended. `at` is epoch ms; `messageId` 0 when there is none. */
@@ -43,6 +47,7 @@ export interface KnownResult {
   readonly k: number;
   readonly items: Buffer;
   readonly rest?: Record<string, { code: number; description: string }>;
+  readonly parts?: Record<string, readonly number[]>;
   readonly tally: TallyCounts;
 }
 
@@ -51,6 +56,8 @@ interface Chunk {
   left: number;
   tally: TallyCounts;
   rest: Record<string, { code: number; description: string }>;
+  parts: Record<string, readonly number[]>;
+  steps: number;
 }
 
 interface Entry extends OpenPage {
@@ -60,10 +67,11 @@ interface Entry extends OpenPage {
   durable: number;
 }
 
-/** What a commit takes along. `ends` are the items whose end becomes durable with it. */
+/** What a commit takes along. `ends` are the items whose end becomes durable with it, `steps` those of which a part does. */
 export interface LedgerBatch {
   readonly writes: readonly ResultWrite[];
   readonly ends: readonly { readonly source: number; readonly index: number }[];
+  readonly steps: readonly { readonly source: number; readonly index: number }[];
 }
 
 /**
@@ -80,6 +88,10 @@ export interface Ledger {
   isSettled(source: number, index: number): boolean;
   /** False when the page is closed or the item settled already. */
   settle(source: number, index: number, end: ItemEnd): boolean;
+  /** Part `part` (from 0) of an item is sent, and not the last. False when the page is closed, the item is settled, or the part was told before. */
+  step(source: number, index: number, part: number, messageId: number): boolean;
+  /** The message ids of an item's parts that were sent before its last one. */
+  parts(source: number, index: number): readonly number[];
   /** True when there is something to write. */
   readonly dirty: boolean;
   /** What was settled since the last call, as whole rows; copies, so that later ends do not leak into a write under way. */
@@ -99,7 +111,7 @@ export interface Ledger {
 export function ledger(nextSource: () => number): Ledger {
   const entries = new Map<number, Entry>();
   const byPlace = new Map<string, Entry>();
-  const dirty = new Map<string, { entry: Entry; chunk: number; indexes: number[] }>();
+  const dirty = new Map<string, { entry: Entry; chunk: number; indexes: number[]; steps: number[] }>();
   let waiting = 0;
 
   const sizeOf = (entry: OpenPage, chunk: number) =>
@@ -112,10 +124,32 @@ export function ledger(nextSource: () => number): Ledger {
     let chunk = entry.chunks[number];
     if (chunk === undefined) {
       const size = sizeOf(entry, number);
-      chunk = { items: Buffer.alloc(size * RESULT_BYTES), left: size, tally: emptyTally(), rest: {} };
+      chunk = {
+        items: Buffer.alloc(size * RESULT_BYTES),
+        left: size,
+        tally: emptyTally(),
+        rest: {},
+        parts: {},
+        steps: 0,
+      };
       entry.chunks[number] = chunk;
     }
     return chunk;
+  }
+
+  function markOf(entry: Entry, number: number): { indexes: number[]; steps: number[] } {
+    const key = `${entry.source}/${number}`;
+    let mark = dirty.get(key);
+    if (mark === undefined) {
+      mark = { entry, chunk: number, indexes: [], steps: [] };
+      dirty.set(key, mark);
+    }
+    return mark;
+  }
+
+  function partsOf(source: number, index: number): readonly number[] {
+    const entry = entries.get(source);
+    return entry?.chunks[chunkOf(entry, index)]?.parts[String(within(entry, index))] ?? [];
   }
 
   function isSettled(source: number, index: number): boolean {
@@ -135,6 +169,8 @@ export function ledger(nextSource: () => number): Ledger {
         const chunk = chunkAt(entry, k === undefined ? row.k : 0);
         row.items.copy(chunk.items);
         chunk.rest = { ...row.rest };
+        chunk.parts = { ...row.parts };
+        chunk.steps = Object.values(chunk.parts).reduce((sum, ids) => sum + ids.length, 0);
         for (let i = 0; i < chunk.items.length / RESULT_BYTES; i += 1) {
           const { state } = resultAt(chunk.items, i);
           if (state === 'queued') continue;
@@ -165,19 +201,29 @@ export function ledger(nextSource: () => number): Ledger {
       chunk.tally[end.state] += 1;
       entry.left -= 1;
       if (entry.k === undefined) waiting -= 1;
-      const key = `${source}/${number}`;
-      const mark = dirty.get(key);
-      if (mark === undefined) dirty.set(key, { entry, chunk: number, indexes: [index] });
-      else mark.indexes.push(index);
+      markOf(entry, number).indexes.push(index);
       return true;
     },
+    step(source, index, part, messageId) {
+      const entry = entries.get(source);
+      const known = partsOf(source, index);
+      if (entry === undefined || isSettled(source, index) || known.length !== part) return false;
+      const number = chunkOf(entry, index);
+      const chunk = chunkAt(entry, number);
+      chunk.parts[String(within(entry, index))] = [...known, messageId];
+      chunk.steps += 1;
+      markOf(entry, number).steps.push(index);
+      return true;
+    },
+    parts: partsOf,
     get dirty() {
       return dirty.size > 0;
     },
     take() {
       const writes: ResultWrite[] = [];
       const ends: { source: number; index: number }[] = [];
-      for (const { entry, chunk: number, indexes } of dirty.values()) {
+      const done: { source: number; index: number }[] = [];
+      for (const { entry, chunk: number, indexes, steps } of dirty.values()) {
         const chunk = chunkAt(entry, number);
         writes.push({
           n: entry.n,
@@ -186,11 +232,14 @@ export function ledger(nextSource: () => number): Ledger {
           left: chunk.left,
           tally: { ...chunk.tally },
           rest: { ...chunk.rest },
+          parts: { ...chunk.parts },
+          steps: chunk.steps,
         });
+        for (const index of steps) done.push({ source: entry.source, index });
         for (const index of indexes) ends.push({ source: entry.source, index });
       }
       dirty.clear();
-      return { writes, ends };
+      return { writes, ends, steps: done };
     },
     written(batch) {
       const whole: OpenPage[] = [];

@@ -18,6 +18,8 @@ export interface Item {
   readonly index: number;
   /** Attempts spent so far, at most 63. */
   readonly attempts: number;
+  /** How many parts of it are sent; its next call is for that part (from 0). */
+  readonly part: number;
   /** The end of its last call, when that failed and it is open whose fault it was (see `beforeCall`). */
   readonly doubtedSince?: number;
 }
@@ -26,12 +28,13 @@ export interface Item {
  * The mailboxes of one shard: four chains of items a chat, in the order of their push. A chat is ready (its turn has come), timed (waits for its
  * time), busy (has a call, at most one) or held; a chat without items is remembered while it must not be called. Time is a monotonic clock in ms
  * that reaches the mailboxes by `next` and `readyLanes` only. Chat ids are non-zero safe integers, negative ones are groups. What is done to one
- * chat costs O(log n) in the number of chats.
+ * chat costs O(log n) in the number of chats. An item of which parts are sent goes before all else of its chat, whatever its lane: nothing comes
+ * between the parts of a message.
  */
 export interface Mailboxes {
   /** Adds an item at the tail of a chain; throws PH_MAILBOX_CHAT for a chat id that is none. */
-  push(chatId: number, chain: Chain, source: number, index: number, lane: Lane, attempts?: number): void;
-  /** Adds an item before all that waits in its chain (behind one that is begun); throws like `push`. */
+  push(chatId: number, chain: Chain, source: number, index: number, lane: Lane, attempts?: number, part?: number): void;
+  /** Adds an item before all that waits in its chain (behind one that is begun, or of which parts are sent); throws like `push`. */
   pushFirst(chatId: number, chain: Chain, source: number, index: number, lane: Lane, attempts?: number): void;
   /** The item to send next of that lane: the best head of the chat that has been ready longest. Nothing is removed: `begin`, `hold` or `freeze` the chat, or the answer stays the same. Never throws. */
   next(now: number, lane: Lane): Item | undefined;
@@ -53,6 +56,8 @@ export interface Mailboxes {
     notBefore: number,
     charge?: { readonly spend?: boolean; readonly doubtedSince?: number | undefined },
   ): void;
+  /** A part of a busy chat's item is sent: the item stays the head of its chain for the next part, with no attempt spent, and nothing of the chat goes before it. Throws PH_MAILBOX_NOT_BUSY. */
+  advance(chatId: number, notBefore: number): void;
   /** No item of the chat before `until`; remembered for a chat without items too, and never shortened. Throws PH_MAILBOX_CHAT. */
   freeze(chatId: number, until: number): void;
   /** No item of any group before `until`, now and for those to come. O(chats). Never throws. */
@@ -87,6 +92,8 @@ export function mailboxes(): Mailboxes {
   });
   /** By item; few at any time. */
   const doubts = new Map<number, number>();
+  /** By item of which parts are sent: how many. Few at any time, at most one a chat. */
+  const sentParts = new Map<number, number>();
   let begun = 0;
 
   const tailOf = (slot: number, chain: number): number => chats.tails[slot * CHAINS + chain] as number;
@@ -104,6 +111,12 @@ export function mailboxes(): Mailboxes {
 
   /** The chain whose head goes next: of the highest lane, among equals the lowest chain; NO_CHAIN when nothing waits. */
   function bestChain(slot: number): number {
+    if (sentParts.size > 0) {
+      for (let chain = 0; chain < CHAINS; chain += 1) {
+        const tail = tailOf(slot, chain);
+        if (tail !== NONE && sentParts.has(items.after(tail))) return chain;
+      }
+    }
     let best = NO_CHAIN;
     let bestLane = LANES.length;
     for (let chain = 0; chain < CHAINS; chain += 1) {
@@ -127,12 +140,14 @@ export function mailboxes(): Mailboxes {
       source: items.source(item),
       index: items.index(item),
       attempts: items.attempts(item),
+      part: sentParts.size === 0 ? 0 : (sentParts.get(item) ?? 0),
       ...(doubtedSince === undefined ? {} : { doubtedSince }),
     };
   }
 
   function removeAfter(slot: number, chain: number, before: number): void {
     if (doubts.size > 0) doubts.delete(items.after(before));
+    if (sentParts.size > 0) sentParts.delete(items.after(before));
     setTail(slot, chain, items.removeAfter(tailOf(slot, chain), before));
   }
 
@@ -187,14 +202,18 @@ export function mailboxes(): Mailboxes {
   }
 
   return {
-    push(chatId, chain, source, index, lane, attempts = 0) {
+    push(chatId, chain, source, index, lane, attempts = 0, part = 0) {
       const slot = slotOf(chatId);
-      setTail(slot, chain, items.append(tailOf(slot, chain), source, index, laneCode(lane), attempts));
+      const tail = items.append(tailOf(slot, chain), source, index, laneCode(lane), attempts);
+      setTail(slot, chain, tail);
+      if (part > 0) sentParts.set(tail, part);
       turn.review(slot);
     },
     pushFirst(chatId, chain, source, index, lane, attempts = 0) {
       const slot = slotOf(chatId);
-      const before = begunOf(slot, chain);
+      const tail = tailOf(slot, chain);
+      const isUnderWay = tail !== NONE && sentParts.has(items.after(tail));
+      const before = isUnderWay ? items.after(tail) : begunOf(slot, chain);
       setTail(slot, chain, items.insertAfter(tailOf(slot, chain), before, source, index, laneCode(lane), attempts));
       turn.review(slot);
     },
@@ -251,6 +270,17 @@ export function mailboxes(): Mailboxes {
         const item = items.after(tailOf(slot, chain));
         if (charge?.spend === true) items.spend(item);
         if (charge?.doubtedSince !== undefined) doubts.set(item, charge.doubtedSince);
+      }
+      turn.raise(slot, notBefore);
+      turn.place(slot);
+    },
+    advance(chatId, notBefore) {
+      const { slot, chain } = end(chatId, 'advance');
+      if (chain !== NO_CHAIN) {
+        const item = items.after(tailOf(slot, chain));
+        items.refresh(item);
+        if (doubts.size > 0) doubts.delete(item);
+        sentParts.set(item, (sentParts.get(item) ?? 0) + 1);
       }
       turn.raise(slot, notBefore);
       turn.place(slot);

@@ -1,5 +1,6 @@
 import type { Lane, MessageClass } from '../delivery/lanes.js';
 import type { Head } from '../delivery/packed.js';
+import { cutText, PART_UNITS } from '../delivery/text/cut-text.js';
 import type { BodyRow, BroadcastBody } from './models.js';
 import type { PageLog } from './page-log.js';
 import { type Store, StoreError } from './store.js';
@@ -123,6 +124,10 @@ export function acceptance(store: Store, log: PageLog, clock: { now(): number },
   };
 }
 
+/** Throws PH_TEXT_MALFORMED or PH_TEXT_UNSPLITTABLE for a text that cannot be sent and that nobody checked before. */
 function bodyOf({ text, parseMode }: { text: string; parseMode?: 'HTML' | 'MarkdownV2' }): BodyRow {
-  return { text, ...(parseMode === undefined ? {} : { parseMode }) };
+  const cut = text.length > PART_UNITS ? cutText(text, parseMode) : undefined;
+  if (cut?.kind === 'refused') throw new StoreError(cut.code, cut.reason);
+  const parts = cut?.kind === 'parts' ? { parts: cut.parts } : {};
+  return { ...parts, text, ...(parseMode === undefined ? {} : { parseMode }) };
 }

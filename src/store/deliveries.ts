@@ -76,15 +76,19 @@ async function view(
   const result: StoredResult =
     row === null ? { state: 'queued', attempts: 0, messageId: 0, at: 0 } : resultAt(bytes(row.items), index);
   const error = row?.rest?.[String(index)];
+  const parts = row?.parts?.[String(index)] ?? [];
+  const messageIds = result.state === 'sent' ? [...parts, result.messageId] : parts;
+  const isUnderWay = result.state === 'queued' && (parts.length > 0 || (await isBegun(store, bot, id)));
   return {
     id,
     botId: bot,
     chatId: item.chatId,
     lane: item.lane,
     class: item.class,
-    state: result.state === 'queued' && (await isBegun(store, bot, id)) ? 'attempting' : result.state,
+    state: isUnderWay ? 'attempting' : result.state,
     attempts: result.attempts,
-    ...(result.state === 'sent' ? { messageIds: [result.messageId], sentAt: new Date(result.at).toISOString() } : {}),
+    ...(messageIds.length > 0 ? { messageIds } : {}),
+    ...(result.state === 'sent' ? { sentAt: new Date(result.at).toISOString() } : {}),
     ...(error === undefined ? {} : { error: { code: error.code, description: error.description } }),
     createdAt: item.at.toISOString(),
   };
@@ -96,5 +100,5 @@ async function isBegun(store: Store, bot: string, id: string): Promise<boolean> 
     { bot, part: 'send' },
     { projection: { begun: 1 } },
   )) as unknown as OwnerRow | null;
-  return owner?.begun.includes(id) ?? false;
+  return owner?.begun.some((key) => key === id || key.startsWith(`${id}.`)) ?? false;
 }

@@ -1,5 +1,6 @@
 import { type Connection, type Model, Schema, type SchemaDefinition, type Types } from 'mongoose';
 import type { TallyCounts } from '../delivery/packed.js';
+import type { TextPart } from '../delivery/text/cut-text.js';
 import type { ProcessIdentity } from './process-identity.js';
 
 /** A row of `bots`: one Telegram bot of this installation. `bot` is its numeric id as text. */
@@ -37,6 +38,8 @@ export interface OwnerRow {
 export interface BodyRow {
   text: string;
   parseMode?: 'HTML' | 'MarkdownV2';
+  /** Of a text that is longer than a message: how it is cut, for ever. */
+  parts?: readonly TextPart[];
 }
 
 /** A request that brought an Idempotency-Key: its hash, and what was answered (a run in this page, or ids elsewhere). */
@@ -84,6 +87,9 @@ export interface ResultRow {
   items: Buffer;
   /** By item index: what does not fit the 24 bytes. */
   rest?: Record<string, { code: number; description: string }>;
+  /** By item index: the message ids of its parts that were sent before the last one; and how many ids these are in all. */
+  parts?: Record<string, readonly number[]>;
+  steps?: number;
   left: number;
   tally: TallyCounts;
 }
@@ -277,7 +283,18 @@ export function defineModels(connection: Connection) {
       connection,
       'Result',
       'results',
-      { bot: text, n: whole, k: whole, epoch: whole, items: Buffer, rest: mixed, left: whole, tally: mixed },
+      {
+        bot: text,
+        n: whole,
+        k: whole,
+        epoch: whole,
+        items: Buffer,
+        rest: mixed,
+        parts: mixed,
+        steps: Number,
+        left: whole,
+        tally: mixed,
+      },
       [[{ bot: 1, n: 1, k: 1 }, { unique: true }]],
     ),
     Broadcasts: define<BroadcastRow>(

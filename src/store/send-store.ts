@@ -49,6 +49,8 @@ export interface NewDeadLetter {
     readonly lane: Lane;
     readonly class: MessageClass;
     readonly state: string;
+    /** Of the parts that were sent. */
+    readonly messageIds?: readonly number[];
   };
 }
 
@@ -130,13 +132,14 @@ export function sendStore(store: Store, bot: string): SendStore {
     },
     async results(n, fromK = 0) {
       const rows = await Results.collection
-        .find({ bot, n, k: { $gte: fromK } }, { projection: { k: 1, items: 1, rest: 1, tally: 1 } })
+        .find({ bot, n, k: { $gte: fromK } }, { projection: { k: 1, items: 1, rest: 1, parts: 1, tally: 1 } })
         .toArray();
       return (rows as unknown as ResultRow[]).map((row) => ({
         k: row.k,
         items: bytes(row.items),
         tally: row.tally,
         ...(row.rest === undefined ? {} : { rest: row.rest }),
+        ...(row.parts === undefined ? {} : { parts: row.parts }),
       }));
     },
     async deadLetters(n) {
@@ -206,11 +209,16 @@ export function sendStore(store: Store, bot: string): SendStore {
   async function writeResults(epoch: number, results: readonly ResultWrite[]): Promise<void> {
     try {
       await Results.collection.bulkWrite(
-        results.map(({ n, k, items, left, tally, rest }) => ({
+        results.map(({ n, k, items, left, tally, rest, parts, steps }) => ({
           updateOne: {
-            // `left` only falls, so a late copy of an earlier write of this epoch changes nothing.
-            filter: { bot, n, k, $or: [{ epoch: { $lt: epoch } }, { epoch, left: { $gte: left } }] },
-            update: { $set: { epoch, items: new Binary(items), left, tally, rest } },
+            // `left` only falls and `steps` only grows, so a late copy of an earlier write of this epoch changes nothing.
+            filter: {
+              bot,
+              n,
+              k,
+              $or: [{ epoch: { $lt: epoch } }, { epoch, left: { $gte: left }, steps: { $lte: steps } }],
+            },
+            update: { $set: { epoch, items: new Binary(items), left, tally, rest, parts, steps } },
             upsert: true,
           },
         })),

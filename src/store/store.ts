@@ -21,7 +21,9 @@ export class StoreError extends Error {
       | 'PH_TOO_MANY_WAITING'
       | 'PH_IDEMPOTENCY_CONFLICT'
       | 'PH_LEASE_FENCED'
-      | 'PH_PAGE_TOO_LARGE',
+      | 'PH_PAGE_TOO_LARGE'
+      | 'PH_TEXT_MALFORMED'
+      | 'PH_TEXT_UNSPLITTABLE',
     message: string,
     readonly retryAfterS?: number,
   ) {

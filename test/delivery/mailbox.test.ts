@@ -20,7 +20,7 @@ interface ModelChat {
 type Command =
   | { kind: 'push' | 'pushFirst'; chat: number; chain: Chain; lane: Lane }
   | { kind: 'serve'; lane: Lane; spend: boolean }
-  | { kind: 'settle' | 'retry'; pick: number; restMs: number; spend: boolean; doubt: boolean }
+  | { kind: 'settle' | 'retry' | 'advance'; pick: number; restMs: number; spend: boolean; doubt: boolean }
   | { kind: 'freeze'; chat: number; ms: number }
   | { kind: 'freezeGroups'; ms: number }
   | { kind: 'hold' | 'unhold' | 'busy' | 'adopt'; chat: number }
@@ -40,7 +40,7 @@ const push = fc.record({
 });
 const serve = fc.record({ kind: fc.constant('serve' as const), lane, spend: fc.boolean() });
 const end = fc.record({
-  kind: fc.constantFrom('settle' as const, 'retry' as const),
+  kind: fc.constantFrom('settle' as const, 'settle' as const, 'retry' as const, 'advance' as const),
   pick: fc.nat(),
   restMs,
   spend: fc.boolean(),
@@ -89,6 +89,7 @@ function compare(commands: readonly Command[]): void {
     return made;
   };
   const best = (box: ModelChat): Item | undefined =>
+    box.chains.find((items) => (items[0]?.part ?? 0) > 0)?.[0] ??
     box.chains
       .flatMap((items) => items.slice(0, 1))
       .reduce<Item | undefined>((a, b) => (a === undefined || laneCode(b.lane) < laneCode(a.lane) ? b : a), undefined);
@@ -158,11 +159,12 @@ function compare(commands: readonly Command[]): void {
           source: count * 7,
           index: count,
           attempts: 0,
+          part: 0,
         };
         const chain = box.chains[step.chain] ?? [];
         boxes[step.kind](step.chat, step.chain, item.source, item.index, step.lane);
         if (step.kind === 'push') chain.push(item);
-        else chain.splice(chain.length > 0 && chain[0] === box.busy ? 1 : 0, 0, item);
+        else chain.splice(chain[0] !== undefined && (chain[0] === box.busy || chain[0].part > 0) ? 1 : 0, 0, item);
         break;
       }
       case 'serve': {
@@ -179,12 +181,14 @@ function compare(commands: readonly Command[]): void {
         break;
       }
       case 'settle':
+      case 'advance':
       case 'retry': {
         const busy = [...model].filter(([, box]) => box.busy !== undefined);
         const [id, box] = busy[step.pick % Math.max(1, busy.length)] ?? [];
         if (id === undefined || box === undefined) break;
         const item = box.busy;
         if (step.kind === 'settle') boxes.settle(id, now + step.restMs);
+        else if (step.kind === 'advance') boxes.advance(id, now + step.restMs);
         else boxes.retry(id, now + step.restMs, { spend: step.spend, doubtedSince: step.doubt ? now : undefined });
         box.busy = undefined;
         box.notBefore = Math.max(box.notBefore, now + step.restMs);
@@ -192,6 +196,9 @@ function compare(commands: readonly Command[]): void {
         if (step.kind === 'settle') {
           box.chains[item.chain]?.shift();
           gone += 1;
+        } else if (step.kind === 'advance') {
+          const { doubtedSince: _, ...rest } = item;
+          replaceItem(box, item, { ...rest, attempts: 0, part: item.part + 1 });
         } else {
           replaceItem(box, item, {
             ...item,

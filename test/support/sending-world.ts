@@ -11,11 +11,12 @@ import type { KnownResult, ResultWrite } from '../../src/delivery/ledger.js';
 import type { Answer } from '../../src/delivery/outcome.js';
 import type { Rates } from '../../src/delivery/pacing.js';
 import { CHUNK_ITEMS, emptyTally, packHeads, RESULT_BYTES, resultAt } from '../../src/delivery/packed.js';
+import { cutText, partCount, partText } from '../../src/delivery/text/cut-text.js';
 import type { Log } from '../../src/log.js';
 import { silentLog } from '../../src/log.js';
 import type { BroadcastMove, BroadcastStore } from '../../src/store/broadcast-store.js';
 import type { HoldingEvents, LeaseGrant, LeaseKeeper, Published } from '../../src/store/lease-keeper.js';
-import type { BroadcastBody, BroadcastRow } from '../../src/store/models.js';
+import type { BodyRow, BroadcastBody, BroadcastRow } from '../../src/store/models.js';
 import type { AppendedPage } from '../../src/store/page-log.js';
 import type { Commit, NewDeadLetter, PageBodies, PageHead, SendStore } from '../../src/store/send-store.js';
 import { StoreError } from '../../src/store/store.js';
@@ -96,10 +97,12 @@ export interface SendingWorld {
   process(options?: { concurrency?: number; rates?: Partial<Rates>; log?: Log }): Promise<SendingProcess>;
   /** A page of the log; told to the process in memory, by a wake, or to nobody. */
   append(drafts: readonly Draft[], how?: 'handed' | 'wake' | 'none'): string[];
-  broadcast(people: readonly number[], body?: Partial<BroadcastBody>): number;
+  broadcast(people: readonly number[], body?: Partial<BroadcastBody> & { readonly text?: string }): number;
   /** State of a delivery in the store. */
   state(id: string): string;
   states(ids: readonly string[]): string[];
+  /** The message ids of its parts that the store knows as sent, without the last one's. */
+  parts(id: string): readonly number[];
   tally(n: number): Record<string, number>;
   isClosed(n: number): boolean;
   /** Goes on until everything in the store is settled; throws after `limitMs`. */
@@ -147,6 +150,11 @@ const SHARDS = 4;
 const LATENCY_MS = 40;
 const COMMIT_MS = 5;
 
+function bodyOf(text: string): BodyRow {
+  const cut = cutText(text, undefined);
+  return { text, ...(cut.kind === 'parts' ? { parts: cut.parts } : {}) };
+}
+
 const uid = (index: number): ObjectId => new ObjectId(index.toString(16).padStart(24, '0'));
 const networkError = (): Error => Object.assign(new Error('no server'), { name: 'MongoNetworkError' });
 const never = <T>(): Promise<T> => new Promise<T>(() => undefined);
@@ -168,7 +176,7 @@ export function sendingWorld(): SendingWorld {
   const holds: { name: RegExp; when: 'before' | 'after'; left: number; released: Promise<void> }[] = [];
   const listeners: { appended: ((page: AppendedPage) => void)[]; wake: (() => void)[] } = { appended: [], wake: [] };
   /** By text: place in the order of acceptance, chat, lane, and its id. */
-  const accepted = new Map<string, { at: number; chatId: number; lane: string; id: string }>();
+  const accepted = new Map<string, { at: number; chatId: number; lane: string; id: string; part: number }>();
 
   const wait = (ms: number): Promise<void> =>
     new Promise((resolve) => {
@@ -201,6 +209,12 @@ export function sendingWorld(): SendingWorld {
   function stateAt(n: number, k: number | undefined, index: number): string {
     const row = rowOf(n, k ?? Math.floor(index / CHUNK_ITEMS));
     return row === undefined ? 'queued' : resultAt(row.items, k === undefined ? index % CHUNK_ITEMS : index).state;
+  }
+
+  function sentParts(id: string): readonly number[] {
+    const [, n = 0, first = 0, second] = id.split('-').map(Number);
+    const index = second ?? first % CHUNK_ITEMS;
+    return rowOf(n, second === undefined ? Math.floor(first / CHUNK_ITEMS) : first)?.parts[String(index)] ?? [];
   }
 
   function stateOf(id: string): string {
@@ -253,7 +267,9 @@ export function sendingWorld(): SendingWorld {
         operation(by, `results ${n}`, () =>
           [...results.values()]
             .filter((row) => row.n === n && row.k >= fromK)
-            .map(({ k, items, tally, rest }): KnownResult => ({ k, items: Buffer.from(items), tally, rest })),
+            .map(
+              ({ k, items, tally, rest, parts }): KnownResult => ({ k, items: Buffer.from(items), tally, rest, parts }),
+            ),
         ),
       deadLetters: (n) =>
         operation(
@@ -288,7 +304,7 @@ export function sendingWorld(): SendingWorld {
               const fits =
                 known === undefined ||
                 known.epoch < commit.epoch ||
-                (known.epoch === commit.epoch && known.left >= write.left);
+                (known.epoch === commit.epoch && known.left >= write.left && known.steps <= write.steps);
               if (!fits) throw new StoreError('PH_LEASE_FENCED', 'results belong to a later epoch');
               results.set(`${write.n}/${write.k}`, { ...write, epoch: commit.epoch });
             }
@@ -370,13 +386,16 @@ export function sendingWorld(): SendingWorld {
           partsOf(n).push(made);
           page.chats.forEach((chatId, index) => {
             const at = pages.findIndex((one) => one.n === n);
-            const text = `${pages[at]?.bodies[0]?.text}@${chatId}`;
-            accepted.set(text, {
-              at: n * 1e6 + k * 1e3 + index,
-              chatId,
-              lane: 'broadcast',
-              id: deliveryId({ bot: BOT, n, k, index }),
-            });
+            const body = pages[at]?.bodies[0] ?? { text: '' };
+            for (let part = 0; part < partCount(body); part += 1) {
+              accepted.set(`${partText(body, part)}@${chatId}`, {
+                at: n * 1e6 + k * 1e3 + index + part / 100,
+                chatId,
+                lane: 'broadcast',
+                id: deliveryId({ bot: BOT, n, k, index }),
+                part,
+              });
+            }
           });
           return stored(made, true);
         }),
@@ -457,7 +476,9 @@ export function sendingWorld(): SendingWorld {
     };
     if (earlier !== undefined && earlier.epoch === met.epoch && earlier.text !== text) {
       const before = accepted.get(earlier.text);
-      if (before !== undefined && stateOf(before.id) === 'queued' && !again(earlier.answer)) {
+      const isOpen =
+        before !== undefined && stateOf(before.id) === 'queued' && sentParts(before.id).length <= before.part;
+      if (before !== undefined && isOpen && !again(earlier.answer)) {
         violations.push(`chat ${chatId} is called for ${text} before the end of ${earlier.text} is durable`);
       }
     }
@@ -620,7 +641,7 @@ export function sendingWorld(): SendingWorld {
     },
     append(drafts, how = 'handed') {
       const n = pages.length + 1;
-      const bodies = drafts.map((draft, index) => ({ text: draft.text ?? `m${n}.${index}` }));
+      const bodies = drafts.map((draft, index) => bodyOf(draft.text ?? `m${n}.${index}`));
       const heads = packHeads(
         drafts.map((draft, index) => ({
           chatId: draft.chatId,
@@ -632,8 +653,10 @@ export function sendingWorld(): SendingWorld {
       pages.push({ n, kind: 'messages', heads, bodies, people: [], open: true });
       const ids = drafts.map((draft, index) => {
         const id = deliveryId({ bot: BOT, n, index });
-        const text = bodies[index]?.text ?? '';
-        accepted.set(text, { at: n * 1e6 + index, chatId: draft.chatId, lane: draft.lane ?? 'notify', id });
+        const body = bodies[index] ?? { text: '' };
+        const { chatId, lane = 'notify' } = draft;
+        for (let part = 0; part < partCount(body); part += 1)
+          accepted.set(partText(body, part), { at: n * 1e6 + index + part / 100, chatId, lane, id, part });
         return id;
       });
       if (how === 'handed')
@@ -641,7 +664,7 @@ export function sendingWorld(): SendingWorld {
       if (how === 'wake') for (const wake of listeners.wake) wake();
       return ids;
     },
-    broadcast(people, body = {}) {
+    broadcast(people, { text, ...body } = {}) {
       const n = pages.length + 1;
       const broadcast: BroadcastBody = {
         lane: 'bulk',
@@ -649,12 +672,13 @@ export function sendingWorld(): SendingWorld {
         ...body,
         audience: { types: ['private'], tags: [String(n)] },
       };
-      const bodies = [{ text: `b${n}` }];
+      const bodies = [bodyOf(text ?? `b${n}`)];
       pages.push({ n, kind: 'broadcast', heads: Buffer.alloc(0), bodies, broadcast, people, open: true });
       for (const tell of listeners.appended) tell({ bot: BOT, n, kind: 'broadcast', heads: Buffer.alloc(0), bodies });
       return n;
     },
     state: stateOf,
+    parts: sentParts,
     states: (ids) => ids.map(stateOf),
     tally(n) {
       const sum: Record<string, number> = {};

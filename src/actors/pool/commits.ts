@@ -2,7 +2,17 @@ import type { OpenPage } from '../../delivery/ledger.js';
 import { StoreError } from '../../store/store.js';
 import type { SenderMessage } from '../sender/state.js';
 import { pageWhole } from './broadcasts.js';
-import { type Ctx, type Ended, type PoolDeps, placeKey, type State, shardAddress, type TakenCommit } from './state.js';
+import { letterPayload } from './feeding.js';
+import {
+  type Ctx,
+  type Ended,
+  type PartSent,
+  type PoolDeps,
+  placeKey,
+  type State,
+  shardAddress,
+  type TakenCommit,
+} from './state.js';
 
 /** A commit that failed is tried again after this long, ms: the store is away or full. */
 const COMMIT_RETRY_MS = 200;
@@ -14,11 +24,7 @@ export function onItemEnded(state: State, message: Ended, ctx: Ctx, deps: PoolDe
   // Said before everything was read again: the shard says it once more under the page's new handle.
   if (state.ledger.page(source) === undefined) return;
   if (!state.ledger.settle(source, index, end)) {
-    // A restarted shard reports a call that it took over: known already, and durable unless a commit is under way.
-    if (!state.reported.has(place)) {
-      deps.line.registry.end(key);
-      ctx.tell(shardAddress(ctx, shard), { type: 'durable', items: [{ source, index, chatId }], unreachable: [] });
-    }
+    answerKnown(state, message, ctx, deps);
     return;
   }
   state.reported.set(place, { shard, chatId, key });
@@ -28,9 +34,37 @@ export function onItemEnded(state: State, message: Ended, ctx: Ctx, deps: PoolDe
       source: state.ledger.id(deps.line.bot, source, index),
       reason: end.error?.description ?? end.state,
       attempts: end.attempts,
-      payload: { chatId, ...message.body, lane: message.lane, class: message.class, state: end.state },
+      payload: letterPayload({
+        chatId,
+        body: message.body,
+        lane: message.lane,
+        class: message.class,
+        state: end.state,
+        messageIds: state.ledger.parts(source, index),
+      }),
     });
   }
+}
+
+/** Takes a sent part of an item in: the next one goes when that is durable. */
+export function onPartSent(state: State, message: PartSent, ctx: Ctx, deps: PoolDeps): void {
+  const { source, index, part, shard, chatId, key, messageId } = message;
+  if (state.ledger.page(source) === undefined) return;
+  if (state.ledger.step(source, index, part, messageId))
+    state.reported.set(placeKey(source, index), { shard, chatId, key });
+  else answerKnown(state, message, ctx, deps);
+}
+
+/** A restarted shard reports a call that it took over: its end is known already, and durable unless a commit is under way. */
+function answerKnown(
+  state: State,
+  { shard, source, index, chatId, key }: Ended | PartSent,
+  ctx: Ctx,
+  deps: PoolDeps,
+): void {
+  if (state.reported.has(placeKey(source, index))) return;
+  deps.line.registry.end(key);
+  ctx.tell(shardAddress(ctx, shard), { type: 'durable', items: [{ source, index, chatId }], unreachable: [] });
 }
 
 /** Begins the next commit when there is something to write and none is under way: back to back, without a timer. */
@@ -93,13 +127,14 @@ export function onCommitted(
   for (const chatId of unreachable) state.marked.set(chatId, ctx.clock.now());
   const byShard = new Map<number, { source: number; index: number; chatId: number }[]>();
   let begun = false;
-  for (const { source, index } of taken.batch.ends) {
+  for (const { source, index } of [...taken.batch.steps, ...taken.batch.ends]) {
     const place = placeKey(source, index);
     const reported = state.reported.get(place);
     if (reported === undefined) {
       if (state.begunPending.size > 0) {
         const id = state.ledger.id(line.bot, source, index);
-        if (state.begunPending.delete(id)) begun = line.begun.delete(id) || begun;
+        const key = state.begunPending.get(id);
+        if (state.begunPending.delete(id) && key !== undefined) begun = line.begun.delete(key) || begun;
       }
       continue;
     }

@@ -1,7 +1,8 @@
+import { callKey } from '../../delivery/ids.js';
 import type { Lane, MessageClass } from '../../delivery/lanes.js';
 import { shardOf } from '../../delivery/shards.js';
 import type { BodyRow } from '../../store/models.js';
-import type { ChatMark } from '../../store/send-store.js';
+import type { ChatMark, NewDeadLetter } from '../../store/send-store.js';
 import type { Feed } from '../sender/state.js';
 import { type Ctx, type PoolDeps, placeKey, type State, shardAddress } from './state.js';
 
@@ -56,17 +57,40 @@ export function settleRead(
     state.ledger.settle(source, index, { state: letter, attempts: 1, messageId: 0, at });
     return true;
   }
-  if (state.begunBefore.has(id) && deps.line.registry.get(id) === undefined) {
+  const sent = state.ledger.parts(source, index);
+  const key = callKey(id, sent.length);
+  if (state.begunBefore.has(key) && deps.line.registry.get(key) === undefined) {
     const error = { code: 0, description: 'the process died while the call was under way' };
-    const payload = { chatId, ...(body ?? { text: '' }), lane, class: klass, state: 'unknown' };
+    const payload = letterPayload({ chatId, body, lane, class: klass, state: 'unknown', messageIds: sent });
     state.deadLetters.push({ source: id, reason: error.description, attempts: 1, payload });
     state.ledger.settle(source, index, { state: 'unknown', attempts: 1, messageId: 0, at, error });
-    state.begunPending.add(id);
+    state.begunPending.set(id, key);
     restChats([chatId], state.begunRestUntil, ctx, deps);
     return true;
   }
   if (isUnreachable) settleUnreachable(state, source, index, at);
   return isUnreachable;
+}
+
+/** What a dead letter of an item quotes. */
+export function letterPayload(item: {
+  readonly chatId: number;
+  readonly body: BodyRow | undefined;
+  readonly lane: Lane;
+  readonly class: MessageClass;
+  readonly state: string;
+  readonly messageIds: readonly number[];
+}): NewDeadLetter['payload'] {
+  const { chatId, body, lane, class: klass, state, messageIds } = item;
+  return {
+    chatId,
+    text: body?.text ?? '',
+    ...(body?.parseMode === undefined ? {} : { parseMode: body.parseMode }),
+    lane,
+    class: klass,
+    state,
+    ...(messageIds.length === 0 ? {} : { messageIds }),
+  };
 }
 
 /** Chats that a 429 froze stay frozen, by the wall clock of the store's mark. */
@@ -89,17 +113,19 @@ export function feed(
   ctx: Ctx,
   deps: PoolDeps,
 ): void {
-  const feeds = new Map<number, { indexes: number[]; chats: number[]; lanes: Lane[] }>();
+  const feeds = new Map<number, { indexes: number[]; chats: number[]; lanes: Lane[]; sent: Map<number, number> }>();
   for (const { index, chatId, lane } of items) {
     const shard = shardOf(chatId, deps.shards);
     let one = feeds.get(shard);
     if (one === undefined) {
-      one = { indexes: [], chats: [], lanes: [] };
+      one = { indexes: [], chats: [], lanes: [], sent: new Map() };
       feeds.set(shard, one);
     }
     one.indexes.push(index);
     one.chats.push(chatId);
     one.lanes.push(lane);
+    const sent = state.ledger.parts(place.source, index).length;
+    if (sent > 0) one.sent.set(index, sent);
   }
   for (const [shard, one] of feeds) {
     const message: Feed = { ...place, ...one };

@@ -27,6 +27,7 @@ export type PoolMessage =
   | { readonly type: 'wants'; readonly shard: number; readonly lanes: number }
   | { readonly type: 'turned'; readonly shard: number; readonly lanes: number }
   | Ended
+  | PartSent
   | {
       readonly type: 'unreachable';
       readonly items: readonly { readonly source: number; readonly index: number; readonly chatId: number }[];
@@ -53,6 +54,18 @@ export interface Ended {
   readonly body: BodyRow;
   readonly end: ItemEnd;
   readonly unreachable?: Omit<UnreachableMark, 'chatId'>;
+}
+
+/** A part (from 0) of an item is sent, and not the last. */
+export interface PartSent {
+  readonly type: 'part-sent';
+  readonly shard: number;
+  readonly source: number;
+  readonly index: number;
+  readonly part: number;
+  readonly chatId: number;
+  readonly key: string;
+  readonly messageId: number;
 }
 
 /** A page of messages as loading hands it over. */
@@ -205,13 +218,13 @@ export interface State {
   reading: boolean;
   scanWanted: boolean;
   handed: AppendedPage[];
-  /** At-most-once calls that the owner before had begun, and those of them whose end as `unknown` is not durable yet. */
+  /** At-most-once calls that the owner before had begun, and, by delivery, those of them whose end as `unknown` is not durable yet. */
   begunBefore: ReadonlySet<string>;
-  readonly begunPending: Set<string>;
+  readonly begunPending: Map<string, string>;
   /** Chats of such calls rest until then (monotonic ms). */
   begunRestUntil: number;
   readyAt: number;
-  /** By `source/index`: where the end of an item was reported from. */
+  /** By `source/index`: where the end of an item or of a part of it was reported from. */
   readonly reported: Map<string, { readonly shard: number; readonly chatId: number; readonly key: string }>;
   deadLetters: NewDeadLetter[];
   unreachable: UnreachableMark[];

@@ -1,4 +1,4 @@
-import { parseDeliveryId } from '../../delivery/ids.js';
+import { parseCallKey } from '../../delivery/ids.js';
 import { BEGUN_REST_MS, quietMs } from '../../delivery/lease-clock.js';
 import { type Ledger, ledger } from '../../delivery/ledger.js';
 import { rateThrottle } from '../../delivery/rate-throttle.js';
@@ -35,7 +35,7 @@ export function standby(deps: PoolDeps, up: Set<number>): State {
     scanWanted: false,
     handed: [],
     begunBefore: new Set(),
-    begunPending: new Set(),
+    begunPending: new Map(),
     begunRestUntil: 0,
     readyAt: Number.POSITIVE_INFINITY,
     reported: new Map(),
@@ -139,13 +139,17 @@ export function onLoaded(state: State, ctx: Ctx, deps: PoolDeps): State {
   const { line } = deps;
   const { ledger: pages, reported } = state;
   state.phase = 'running';
-  for (const id of state.begunBefore) if (!state.begunPending.has(id)) forgetBegun(id, deps);
+  const pending = new Set(state.begunPending.values());
+  for (const key of state.begunBefore) if (!pending.has(key)) forgetBegun(key, deps);
   for (let shard = 0; shard < deps.shards; shard += 1) {
     for (const { key } of line.registry.ofShard(shard)) {
-      const place = parseDeliveryId(key);
-      const open = place === undefined ? undefined : pages.find(place.n, place.k);
-      const index = place?.index ?? 0;
-      const waits = open !== undefined && !pages.isSettled(open.source, index);
+      const call = parseCallKey(key);
+      const open = call === undefined ? undefined : pages.find(call.place.n, call.place.k);
+      const index = call?.place.index ?? 0;
+      const waits =
+        open !== undefined &&
+        !pages.isSettled(open.source, index) &&
+        pages.parts(open.source, index).length <= (call?.part ?? 0);
       if (waits || (open !== undefined && reported.has(placeKey(open.source, index)))) continue;
       line.registry.end(key);
       forgetBegun(key, deps);

@@ -4,6 +4,7 @@ import type { Item } from '../../delivery/mailbox.js';
 import { type Answer, classify, type Outcome } from '../../delivery/outcome.js';
 import { chatSpacingMs } from '../../delivery/pacing.js';
 import { afterEnd, type DeliveryError, errorOf } from '../../delivery/retry.js';
+import { partCount } from '../../delivery/text/cut-text.js';
 import type { BodyRow } from '../../store/models.js';
 import type { CallEntry } from '../../telegram/call-registry.js';
 import { assertNever } from '../runtime.js';
@@ -70,6 +71,10 @@ export function onEnded(state: State, call: Call, answer: Answer, ctx: Ctx, deps
   const paced = entry.startedAt + chatSpacingMs(item.chatId, line.rates);
   switch (decision.kind) {
     case 'settle':
+      if (decision.state === 'sent' && item.part + 1 < partCount(call.body)) {
+        reportPart(state, item, key, decision.messageId, paced, ctx, deps);
+        return announce(state, ctx, deps);
+      }
       report(state, item, key, call, decision, Math.max(paced, now + decision.restMs), ctx, deps, entry.startedWall);
       return announce(state, ctx, deps);
     case 'migrate':
@@ -96,6 +101,21 @@ function tellLimited(outcome: Outcome, chatId: number, ctx: Ctx, deps: SenderDep
   ctx.tell(deps.pool, { type: 'limited', chatId, retryAfterMs: outcome.retryAfterMs });
 }
 
+/** Tells the pool that a part of an item is sent, and not the last. The chat stays busy until that is durable, then the next part goes. */
+function reportPart(
+  state: State,
+  item: Item,
+  key: string,
+  messageId: number,
+  freeAt: number,
+  ctx: Ctx,
+  deps: SenderDeps,
+): void {
+  const { source, index, chatId, part } = item;
+  state.reported.set(chatId, { source, index, of: 'part', freeAt });
+  ctx.tell(deps.pool, { type: 'part-sent', shard: deps.shard, source, index, part, chatId, key, messageId });
+}
+
 /** Tells the pool how an item ended. The chat stays busy until that is durable. */
 export function report(
   state: State,
@@ -113,7 +133,7 @@ export function report(
   deps: SenderDeps,
   startedWall?: number,
 ): void {
-  state.reported.set(item.chatId, { source: item.source, index: item.index, freeAt });
+  state.reported.set(item.chatId, { source: item.source, index: item.index, of: 'item', freeAt });
   ctx.tell(deps.pool, {
     type: 'ended',
     shard: deps.shard,
@@ -148,7 +168,8 @@ export function onDurable(
     const reported = state.reported.get(chatId);
     if (reported?.source !== source || reported.index !== index) continue;
     state.reported.delete(chatId);
-    state.boxes.settle(chatId, reported.freeAt);
+    if (reported.of === 'part') state.boxes.advance(chatId, reported.freeAt);
+    else state.boxes.settle(chatId, reported.freeAt);
   }
   const dropped = unreachable.flatMap((chatId) =>
     state.boxes.dropWaiting(chatId).map((item) => ({ source: item.source, index: item.index, chatId })),

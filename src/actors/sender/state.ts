@@ -1,4 +1,4 @@
-import { type DeliveryPlace, deliveryId } from '../../delivery/ids.js';
+import { callKey, type DeliveryPlace, deliveryId } from '../../delivery/ids.js';
 import { type Lane, laneCode, type MessageClass } from '../../delivery/lanes.js';
 import { type Item, type Mailboxes, mailboxes } from '../../delivery/mailbox.js';
 import type { Answer } from '../../delivery/outcome.js';
@@ -21,9 +21,11 @@ export interface Feed {
   readonly indexes: readonly number[];
   readonly chats: readonly number[];
   readonly lanes: readonly Lane[];
+  /** By index: how many parts are sent, of items of which some are. */
+  readonly sent: ReadonlyMap<number, number>;
 }
 
-/** A settled item whose outcome is durable. */
+/** An item whose outcome is durable, or that of a part of it. */
 export interface DurableItem {
   readonly source: number;
   readonly index: number;
@@ -71,6 +73,14 @@ export interface Source {
   readonly k: number | undefined;
 }
 
+/** An end that the pool was told of. */
+export interface Reported {
+  readonly source: number;
+  readonly index: number;
+  readonly of: 'part' | 'item';
+  readonly freeAt: number;
+}
+
 /** What a shard holds in memory; all of it can be fed again. */
 export interface State {
   readonly boxes: Mailboxes;
@@ -81,8 +91,8 @@ export interface State {
   readonly loading: Map<number, number[]>;
   /** What the pool was told of the lanes that want a turn. */
   announced: number;
-  /** By chat: the item that was reported to the pool, and when the chat may go on once that is durable. */
-  readonly reported: Map<number, { readonly source: number; readonly index: number; readonly freeAt: number }>;
+  /** By chat: the item that was reported to the pool, whether all of it or a part, and when the chat may go on once that is durable. */
+  readonly reported: Map<number, Reported>;
   /** Counts the resets: a new one with each loss of the lease. */
   readonly tenure: number;
   ripeAt: number;
@@ -173,8 +183,8 @@ export function contentOf(page: PageBodies, place: Source, index: number): { cla
   return { class: head?.class ?? page.broadcast?.class ?? 'at-least-once', body };
 }
 
-/** The id of a delivery, which is its key in the registry. */
-export function keyOf(deps: SenderDeps, place: Source, index: number): string {
+/** The key in the registry of the call for an item's part. */
+export function keyOf(deps: SenderDeps, place: Source, index: number, part: number): string {
   const at: DeliveryPlace = { bot: deps.line.bot, n: place.n, index, ...(place.k === undefined ? {} : { k: place.k }) };
-  return deliveryId(at);
+  return callKey(deliveryId(at), part);
 }

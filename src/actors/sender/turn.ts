@@ -1,6 +1,7 @@
 import type { Lane } from '../../delivery/lanes.js';
 import type { Item } from '../../delivery/mailbox.js';
 import { beforeCall } from '../../delivery/retry.js';
+import { partText } from '../../delivery/text/cut-text.js';
 import type { BodyRow } from '../../store/models.js';
 import type { PageBodies } from '../../store/send-store.js';
 import { report } from './ends.js';
@@ -43,7 +44,7 @@ export function onTurn(state: State, lane: Lane, quota: number, ctx: Ctx, deps: 
       load(state, place.n, item.chatId, ctx, deps);
       continue;
     }
-    const key = keyOf(deps, place, item.index);
+    const key = keyOf(deps, place, item.index, item.part);
     const verdict = judge(item, now, deps);
     if (verdict === 'ask') {
       line.outage.wantProbe(now);
@@ -111,7 +112,8 @@ function start(
   line.pacing.take(item.lane, now);
   const entry = line.registry.start(
     { key, chatId: item.chatId, shard: deps.shard, startedAt: now, startedWall: ctx.clock.wallNow() },
-    () => line.client.call('sendMessage', payload(item.chatId, content.body), { timeoutMs: CALL_TIMEOUT_MS }),
+    () =>
+      line.client.call('sendMessage', payload(item.chatId, content.body, item.part), { timeoutMs: CALL_TIMEOUT_MS }),
   );
   const call: Call = { item, key, entry, tenure: state.tenure, ...content };
   ctx.pipe(
@@ -125,8 +127,12 @@ function start(
   );
 }
 
-function payload(chatId: number, body: BodyRow): object {
-  return { chat_id: chatId, text: body.text, ...(body.parseMode === undefined ? {} : { parse_mode: body.parseMode }) };
+function payload(chatId: number, body: BodyRow, part: number): object {
+  return {
+    chat_id: chatId,
+    text: partText(body, part),
+    ...(body.parseMode === undefined ? {} : { parse_mode: body.parseMode }),
+  };
 }
 
 /** Fetches the bodies of page `n`; the chat, if given, is left out until they are there. */

@@ -183,9 +183,9 @@ function marked(
     const marks = MARKS[mode].filter(([mark]) => ![...open].some((outer) => alike(outer) === alike(mark)));
     if (choice < 0.45 && marks.length > 0) {
       const [from, to] = random.pick(marks);
-      text += `${from}${marked(random, mode, words, new Set([...open, from]))}${to}`;
+      text += ` ${from}${marked(random, mode, words, new Set([...open, from]))}${to}`;
     } else if (choice < 0.6) {
-      const [from, to] = random.pick(WHOLES[mode]);
+      const [from, to] = random.pick<readonly [string, string]>(WHOLES[mode]);
       const inner = plain(random, Math.min(words, 200));
       const code = from.startsWith('`') || from.startsWith('<pre') || from.startsWith('<code');
       text += ` ${from}${mode === 'MarkdownV2' && code ? inner.replace(/[`\\]/g, '') : escaped(inner.trim() === '' ? 'x' : inner)}${to}`;
@@ -398,7 +398,7 @@ t.test('markup that Telegram refuses is refused in its words', async (t) => {
 t.test('property: parts are accepted, joined they are the text, nothing is torn', async (t) => {
   const random = seededRandom(t);
   let parts = 0;
-  for (let round = 0; round < 36; round += 1) {
+  for (let round = 0; round < 18; round += 1) {
     const mode = [undefined, 'HTML', 'MarkdownV2'][round % 3] as Mode;
     const size = random.whole(600, 2_500);
     const source = (mode === undefined ? plain(random, size) : marked(random, mode, size)).slice(
@@ -413,5 +413,5 @@ t.test('property: parts are accepted, joined they are the text, nothing is torn'
     }
     parts += shownParts(t, source, mode).length;
   }
-  t.ok(parts > 80, `${parts} parts`);
+  t.ok(parts > 40, `${parts} parts`);
 });

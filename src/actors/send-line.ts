@@ -107,5 +107,8 @@ export function sendLine(options: {
 }
 
 function weight(page: PageBodies): number {
-  return page.bodies.reduce((sum, body) => sum + body.text.length * 2 + 64, page.heads.length + 256);
+  return page.bodies.reduce(
+    (sum, body) => sum + body.text.length * 2 + (body.parts?.length ?? 0) * 64 + 64,
+    page.heads.length + 256,
+  );
 }

@@ -6,7 +6,7 @@ import { checked } from './checked.js';
 import type { Idempotency } from './idempotency.js';
 import { idempotencyOf } from './idempotency.js';
 import { listQuery } from './list-query.js';
-import { botId, content } from './message.js';
+import { botId, content, contentOf, withParts } from './message.js';
 import { Problem } from './problem.js';
 import type { Page, Services } from './services.js';
 import { tags } from './tags.js';
@@ -27,10 +27,12 @@ export const audience = z.strictObject(
   'an object with tags and types',
 );
 
-const body = z.strictObject(
-  { ...content, audience: audience.optional(), name: boundedText(1, 200, NAME).optional() },
-  'a broadcast: an object',
-);
+const body = z
+  .strictObject(
+    { ...content, audience: audience.optional(), name: boundedText(1, 200, NAME).optional() },
+    'a broadcast: an object',
+  )
+  .transform(withParts);
 
 /** A broadcast as it comes in, checked. */
 export type BroadcastInput = z.infer<typeof body>;
@@ -44,8 +46,7 @@ export async function acceptBroadcast(
   const bot = await chosenBot(services, input.botId);
   const { tags: wanted, types } = input.audience ?? {};
   const broadcast = {
-    text: input.text,
-    ...(input.parseMode === undefined ? {} : { parseMode: input.parseMode }),
+    ...contentOf(input),
     class: input.class ?? 'at-least-once',
     lane: input.lane ?? 'bulk',
     audience: {

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { cutText, type TextPart } from '../delivery/text/cut-text.js';
 import type { NewMessage } from '../store/acceptance.js';
 import { boundedText } from './bounded-text.js';
 
-/** Most UTF-16 units of one text that Telegram takes in one message (Bot API, sendMessage); longer texts are refused until splitting is built. */
-export const MAX_TEXT = 4_096;
+/** Most UTF-16 units of a text; what is longer than a message is sent in parts (src/delivery/text/cut-text.ts). */
+export const MAX_TEXT = 32_768;
 /** Most UTF-16 units of a dedupKey. */
 const MAX_DEDUP_KEY = 128;
 
@@ -36,15 +37,41 @@ export const content = {
   botId: botId.optional(),
 };
 
+/**
+ * Adds to a checked input how its text is cut, if it is longer than a message. Refuses, by zod's issues, a text that Telegram surely refuses, in its
+ * words (PH_TEXT_MALFORMED), and one that cannot be cut (PH_TEXT_UNSPLITTABLE). For zod's `transform`.
+ */
+export function withParts<T extends { readonly text: string; readonly parseMode?: 'HTML' | 'MarkdownV2' | undefined }>(
+  input: T,
+  context: z.RefinementCtx,
+): T & { readonly parts?: readonly TextPart[] } {
+  const cut = cutText(input.text, input.parseMode);
+  if (cut.kind === 'refused')
+    context.addIssue({ code: 'custom', path: ['text'], message: cut.reason, params: { code: cut.code } });
+  return cut.kind === 'parts' ? { ...input, parts: cut.parts } : input;
+}
+
+/** What is sent, as the store takes it, of a checked input. Never throws. */
+export const contentOf = (input: {
+  readonly text: string;
+  readonly parseMode?: 'HTML' | 'MarkdownV2' | undefined;
+  readonly parts?: readonly TextPart[];
+}): Pick<NewMessage, 'text' | 'parseMode' | 'parts'> => ({
+  text: input.text,
+  ...(input.parseMode === undefined ? {} : { parseMode: input.parseMode }),
+  ...(input.parts === undefined ? {} : { parts: input.parts }),
+});
+
 /** One message of POST /api/send_messages. */
-export const message = z.strictObject({ chatId, ...content, dedupKey: dedupKey.optional() }, 'a message: an object');
+export const message = z
+  .strictObject({ chatId, ...content, dedupKey: dedupKey.optional() }, 'a message: an object')
+  .transform(withParts);
 
 /** The message in the form the store takes: defaults filled in, absent fields absent. Never throws. */
 export function newMessage(input: z.infer<typeof message>): NewMessage {
   return {
     chatId: input.chatId,
-    text: input.text,
-    ...(input.parseMode === undefined ? {} : { parseMode: input.parseMode }),
+    ...contentOf(input),
     lane: input.lane ?? 'notify',
     class: input.class ?? 'at-least-once',
     ...(input.dedupKey === undefined ? {} : { dedupKey: input.dedupKey }),

@@ -3,7 +3,7 @@ import { chosenBot } from './bot-choice.js';
 import { acceptBroadcast, audience } from './broadcast.js';
 import { checked } from './checked.js';
 import { idempotencyOf } from './idempotency.js';
-import { chatId, content, dedupKey } from './message.js';
+import { chatId, content, contentOf, dedupKey, withParts } from './message.js';
 import type { Services } from './services.js';
 
 /** Most chats of one request. */
@@ -27,7 +27,8 @@ const body = z
     if (input.audience === undefined) return;
     if (input.chatIds !== undefined) refuse('audience', EITHER);
     if (input.dedupKey !== undefined) refuse('dedupKey', 'no dedupKey with an audience; an Idempotency-Key does it');
-  });
+  })
+  .transform(withParts);
 
 /**
  * POST /api/notify/telegram: one text to `chatIds` (lane notify) or, as a broadcast, to an `audience` (lane bulk).
@@ -46,8 +47,7 @@ export async function notifyTelegram(
   }
   const bot = await chosenBot(services, rest.botId);
   const message = {
-    text: rest.text,
-    ...(rest.parseMode === undefined ? {} : { parseMode: rest.parseMode }),
+    ...contentOf(rest),
     lane: rest.lane ?? 'notify',
     class: rest.class ?? 'at-least-once',
   } as const;

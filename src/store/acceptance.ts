@@ -1,6 +1,6 @@
 import type { Lane, MessageClass } from '../delivery/lanes.js';
 import type { Head } from '../delivery/packed.js';
-import { cutText, PART_UNITS } from '../delivery/text/cut-text.js';
+import { cutText, PART_UNITS, type TextPart } from '../delivery/text/cut-text.js';
 import type { BodyRow, BroadcastBody } from './models.js';
 import type { PageLog } from './page-log.js';
 import { type Store, StoreError } from './store.js';
@@ -10,6 +10,8 @@ export interface NewMessage {
   readonly chatId: number;
   readonly text: string;
   readonly parseMode?: 'HTML' | 'MarkdownV2';
+  /** How a text that is longer than a message is cut; found out here when it is not given. */
+  readonly parts?: readonly TextPart[];
   readonly lane: Lane;
   readonly class: MessageClass;
   readonly dedupKey?: string;
@@ -19,6 +21,8 @@ export interface NewMessage {
 export interface NewBroadcast extends BroadcastBody {
   readonly text: string;
   readonly parseMode?: 'HTML' | 'MarkdownV2';
+  /** As of a message. */
+  readonly parts?: readonly TextPart[];
 }
 
 /** The Idempotency-Key of a request and the hash of its body. */
@@ -109,10 +113,10 @@ export function acceptance(store: Store, log: PageLog, clock: { now(): number },
         ...(idempotency === undefined ? {} : { idempotency }),
       });
     },
-    async broadcast(bot, { text, parseMode, ...broadcast }, idempotency) {
+    async broadcast(bot, { text, parseMode, parts, ...broadcast }, idempotency) {
       const { ids } = await log.append(bot, {
         heads: [],
-        bodies: [bodyOf({ text, ...(parseMode === undefined ? {} : { parseMode }) })],
+        bodies: [bodyOf({ text, parseMode, parts })],
         broadcast,
         ...(idempotency === undefined ? {} : { idempotency }),
       });
@@ -124,10 +128,17 @@ export function acceptance(store: Store, log: PageLog, clock: { now(): number },
   };
 }
 
-/** Throws PH_TEXT_MALFORMED or PH_TEXT_UNSPLITTABLE for a text that cannot be sent and that nobody checked before. */
-function bodyOf({ text, parseMode }: { text: string; parseMode?: 'HTML' | 'MarkdownV2' }): BodyRow {
+/** Throws PH_TEXT_MALFORMED or PH_TEXT_UNSPLITTABLE for a long text that nobody has cut before and that cannot be cut. */
+function bodyOf({ text, parseMode, parts }: BodyInput): BodyRow {
+  const body = { text, ...(parseMode === undefined ? {} : { parseMode }) };
+  if (parts !== undefined) return { ...body, parts };
   const cut = text.length > PART_UNITS ? cutText(text, parseMode) : undefined;
   if (cut?.kind === 'refused') throw new StoreError(cut.code, cut.reason);
-  const parts = cut?.kind === 'parts' ? { parts: cut.parts } : {};
-  return { ...parts, text, ...(parseMode === undefined ? {} : { parseMode }) };
+  return cut?.kind === 'parts' ? { ...body, parts: cut.parts } : body;
+}
+
+interface BodyInput {
+  readonly text: string;
+  readonly parseMode?: 'HTML' | 'MarkdownV2' | undefined;
+  readonly parts?: readonly TextPart[] | undefined;
 }

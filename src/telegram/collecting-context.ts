@@ -1,5 +1,6 @@
 import { Context, Telegram } from 'telegraf';
 import type { UserFromGetMe } from 'telegraf/types';
+import { cutText } from '../delivery/text/cut-text.js';
 import type { HandlerContext } from '../feature.js';
 import type { RawUpdate } from '../ingress/poll-answer.js';
 import type { NewMessage } from '../store/acceptance.js';
@@ -11,8 +12,8 @@ export interface Collecting {
   close(): readonly NewMessage[];
 }
 
-/** Telegram's bound on a text, UTF-16 units; longer ones are refused until splitting is built. */
-const TEXT_UNITS = 4_096;
+/** Most UTF-16 units of a text; what is longer than a message is sent in parts. */
+const TEXT_UNITS = 32_768;
 /** The thread of a forum is set by Telegraf itself in each reply; a message of the outbox has none, so it goes to the chat's main thread. */
 const LEFT_OUT: ReadonlySet<string> = new Set(['message_thread_id']);
 const TAKEN: ReadonlySet<string> = new Set(['chat_id', 'text', 'parse_mode']);
@@ -21,7 +22,7 @@ const TAKEN: ReadonlySet<string> = new Set(['chat_id', 'text', 'parse_mode']);
  * Makes the context of one update. Nothing reaches the network: `reply` and `sendMessage` are collected as messages of the lane `reply`,
  * at-least-once, and answer a stand-in without a message id (0), for the message is only sent later. Everything else rejects:
  * PH_HANDLER_METHOD (a method that is not built), PH_HANDLER_OPTION (an option of sendMessage that a message of the outbox cannot carry),
- * PH_HANDLER_TEXT (empty, or over 4,096 units), PH_HANDLER_LATE.
+ * PH_HANDLER_TEXT (empty, over 32,768 units, or what Telegram cannot parse or no cut can split), PH_HANDLER_LATE.
  */
 export function collectingContext(update: RawUpdate, me: UserFromGetMe, receivedAt: Date): Collecting {
   const collected: NewMessage[] = [];
@@ -61,12 +62,21 @@ function messageOf(payload: Readonly<Record<string, unknown>>): NewMessage {
   if (parseMode !== undefined && parseMode !== 'HTML' && parseMode !== 'MarkdownV2') {
     throw refusal('PH_HANDLER_OPTION', `parse_mode is HTML or MarkdownV2, not ${String(parseMode)}`);
   }
+  const cut = cutText(text, parseMode);
+  if (cut.kind === 'refused') throw refusal('PH_HANDLER_TEXT', cut.reason);
   for (const [name, value] of Object.entries(payload)) {
     if (value !== undefined && !TAKEN.has(name) && !LEFT_OUT.has(name)) {
       throw refusal('PH_HANDLER_OPTION', `sendMessage in a handler cannot have ${name} yet`);
     }
   }
-  return { chatId, text, ...(parseMode === undefined ? {} : { parseMode }), lane: 'reply', class: 'at-least-once' };
+  return {
+    chatId,
+    text,
+    ...(parseMode === undefined ? {} : { parseMode }),
+    ...(cut.kind === 'parts' ? { parts: cut.parts } : {}),
+    lane: 'reply',
+    class: 'at-least-once',
+  };
 }
 
 function refusal(code: string, message: string): Error {

@@ -27,7 +27,7 @@ async function wrong(work: (services: Services) => Promise<unknown>): Promise<st
   return (problem.errors ?? []).map(({ field, expected }) => `${field}: ${expected}`);
 }
 
-const TEXT = 'a text of 1–4096 UTF-16 units';
+const TEXT = 'a text of 1–32768 UTF-16 units';
 const ID = 'a non-zero integer';
 
 t.test('send_messages takes 1–1,000 messages of one bot', async (t) => {
@@ -84,7 +84,7 @@ t.test('send_messages refuses what is wrong and names it', async (t) => {
   t.same(await send({ messages: [{}] }), [`messages[0].chatId: ${ID}`, `messages[0].text: ${TEXT}`]);
   for (const chatId of [0, 1.5, '1', null, 2 ** 53, Number.NaN])
     t.same(await one({ chatId }), [`messages[1].chatId: ${ID}`]);
-  for (const text of ['', 'x'.repeat(4097), '😀'.repeat(2049), 5])
+  for (const text of ['', 'x'.repeat(32_769), '😀'.repeat(16_385), 5])
     t.same(await one({ text }), [`messages[1].text: ${TEXT}`]);
   t.same(await one({ parseMode: 'Markdown' }), ['messages[1].parseMode: HTML or MarkdownV2']);
   t.same(await one({ lane: 'fast' }), ['messages[1].lane: reply, notify or bulk']);
@@ -93,6 +93,12 @@ t.test('send_messages refuses what is wrong and names it', async (t) => {
   t.same(await one({ photo: 1 }), ['messages[1].photo: no such field']);
   t.same(await one({ 'a b': 1 }), ['messages[1]["a b"]: no such field']);
   t.same(await send({ messages: [{ chatId: 1, text: 'a' }], more: 1 }), ['more: no such field']);
+  t.same(await one({ text: '<b>x', parseMode: 'HTML' }), [
+    `messages[1].text: can't parse entities: Can't find end tag corresponding to start tag "b"`,
+  ]);
+  t.match(await one({ text: `<code>${'x '.repeat(2_100)}</code>`, parseMode: 'HTML' }), [
+    /^messages\[1\]\.text: a link, code or custom emoji is longer than a message/,
+  ]);
   t.same(await send(JSON.parse('{"messages":[{"chatId":1,"text":"a"}],"__proto__":{}}')), ['__proto__: no such field']);
   t.match(await one({ botId: '2' }), ['messages[0].botId: one bot for all messages of a request']);
   t.match(await send({ messages: [{ chatId: 1, text: 'a', botId: '9' }] }), [/^messages\[0\]\.botId: the id of a bot/]);

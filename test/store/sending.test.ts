@@ -2,6 +2,7 @@ import { Binary, ObjectId } from 'mongodb';
 import t, { type Test } from 'tap';
 import { ledger } from '../../src/delivery/ledger.js';
 import { CHUNK_ITEMS, emptyTally, packHeads } from '../../src/delivery/packed.js';
+import { partCount, partText } from '../../src/delivery/text/cut-text.js';
 import { silentLog } from '../../src/log.js';
 import { acceptance } from '../../src/store/acceptance.js';
 import { ensureBot, listBots, noteBot } from '../../src/store/bots.js';
@@ -162,6 +163,30 @@ t.test('commit', async (t) => {
     await sends.commit(early).catch(() => undefined);
     t.match(await sends.results(1), [{ tally: { sent: 3 } }]);
     t.match(await Results.collection.findOne({ bot: '4' }), { left: 1 });
+  });
+
+  await t.test('parts of a long text: known again, and a late copy with fewer of them changes nothing', async (t) => {
+    const sends = sendStore(store, '41');
+    const book = ledger(() => 1);
+    const { source } = book.open(1, undefined, 2, []);
+    t.equal(book.step(source, 1, 0, 11), true);
+    t.equal(book.step(source, 1, 0, 11), false, 'told twice');
+    const early = { ...nothing, results: book.take().writes };
+    book.step(source, 1, 1, 12);
+    await sends.commit(early);
+    await sends.commit({ ...nothing, results: book.take().writes });
+    await sends.commit(early).catch(() => undefined);
+    const known = await sends.results(1);
+    t.match(known, [{ parts: { 1: [11, 12] } }]);
+    const again = ledger(() => 2);
+    const page = again.open(1, undefined, 2, known);
+    t.same(again.parts(page.source, 1), [11, 12]);
+    t.equal(again.step(page.source, 1, 2, 13), true, 'it goes on where it was');
+    t.same(again.take(), {
+      writes: [{ ...(early.results[0] ?? {}), parts: { 1: [11, 12, 13] }, steps: 3 }],
+      ends: [],
+      steps: [{ source: 2, index: 1 }],
+    });
   });
 
   await t.test('a mark is not set when the person wrote after the call began', async (t) => {
@@ -479,6 +504,30 @@ t.test('deliveries', async (t) => {
   t.equal(dead?.messageIds, undefined);
   for (const bad of ['', '1-1', `1-1-${CHUNK_ITEMS + 3}`, '1-2-0', '1-1-0-0', '2-1-0'])
     t.equal(await findDelivery(store, bad), undefined, bad);
+});
+
+t.test('a long text is stored with its cut, and shown with the ids of what was sent', async (t) => {
+  const { store } = await stores.fresh(t);
+  const text = 'word '.repeat(2_000);
+  const { ids } = await wayIn(store).messages('1', [message(1), { ...message(2), text }]);
+  const [, id = ''] = ids;
+  const bodies = (await sendStore(store, '1').bodies(1))?.bodies ?? [];
+  t.equal(bodies[0]?.parts, undefined);
+  t.equal(partCount(bodies[1] ?? { text: '' }), 3);
+  t.match(partText(bodies[1] ?? { text: '' }, 2), /^word( word)+$/);
+  t.equal(bodies[1]?.text, text, 'and is there whole');
+  const book = ledger(() => 1);
+  book.open(1, undefined, 2, []);
+  const commit = () => sendStore(store, '1').commit({ ...nothing, results: book.take().writes });
+  book.step(1, 1, 0, 21);
+  await commit();
+  t.match(await findDelivery(store, id), { state: 'attempting', messageIds: [21], sentAt: undefined });
+  book.step(1, 1, 1, 22);
+  book.settle(1, 1, { state: 'sent', attempts: 1, messageId: 23, at: 1_700_000_000_000 });
+  await commit();
+  t.match(await findDelivery(store, id), { state: 'sent', messageIds: [21, 22, 23] });
+  const broken = { ...message(1), text: `<code>${'x '.repeat(3_000)}</code>`, parseMode: 'HTML' as const };
+  t.equal(await code(wayIn(store).messages('1', [broken])), 'PH_TEXT_UNSPLITTABLE');
 });
 
 t.test('pruning', async (t) => {

@@ -87,8 +87,7 @@ const unsplittable = (reason: string): TextCut => ({ kind: 'refused', code: 'PH_
 function parse(text: string, parseMode: 'HTML' | 'MarkdownV2' | undefined): ParsedText | string {
   if (parseMode === 'HTML') return parseHtml(text);
   if (parseMode === 'MarkdownV2') return parseMarkdownV2(text);
-  const starts = Array.from({ length: text.length }, (_, at) => at);
-  return { text, starts, ends: starts.map((at) => at + 1), marks: [] };
+  return { text, marks: [] };
 }
 
 /** The cutting of one text. Places are offsets in the visible text; a cut at `c` lies before its unit `c`. */
@@ -126,7 +125,7 @@ class Cutter {
       const end = this.#end(at);
       if (end === undefined) {
         const what = 'one sign with its marks is longer than a message';
-        return unsplittable(`${what}, at offset ${this.#parsed.starts[at]} of the text`);
+        return unsplittable(`${what}, at offset ${this.#startOf(at)} of the text`);
       }
       const to = this.#skipBlanksBack(end, at);
       if (!INVISIBLE.test(this.#text.slice(at, to))) parts.push(this.#part(at, to));
@@ -163,7 +162,7 @@ class Cutter {
     for (const { from, to, kind, open } of this.#marks) {
       const fits = to - from <= PART_UNITS && this.#fitsBytes(from, to);
       if (!fits && kind === 'whole') {
-        const at = this.#source.lastIndexOf(open, this.#parsed.starts[from]);
+        const at = this.#source.lastIndexOf(open, this.#startOf(from));
         return `a link, code or custom emoji is longer than a message and cannot be split: ${JSON.stringify(open.slice(0, 20))} at offset ${at} of the text`;
       }
       if (!fits) continue;
@@ -244,6 +243,14 @@ class Cutter {
     return this.#around(unit).some(({ kind }) => kind === 'whole');
   }
 
+  #startOf(unit: number): number {
+    return this.#parsed.starts?.[unit] ?? unit;
+  }
+
+  #endOf(unit: number): number {
+    return this.#parsed.ends?.[unit] ?? unit + 1;
+  }
+
   #fitsBytes(from: number, to: number): boolean {
     const { before, begin, end, after } = this.#cutOut(from, to);
     if ((before.length + end - begin + after.length) * 3 <= PART_BYTES) return true;
@@ -252,8 +259,8 @@ class Cutter {
 
   /** The source of a part, with what opens and closes the marks that it was cut out of. */
   #cutOut(from: number, to: number): { before: string; begin: number; end: number; after: string } {
-    const begin = this.#parsed.starts[from] ?? 0;
-    const end = this.#parsed.ends[to - 1] ?? begin;
+    const begin = this.#startOf(from);
+    const end = this.#endOf(to - 1);
     const opened = this.#around(from).reverse();
     const closed = this.#around(to - 1);
     const before = joined(

@@ -16,9 +16,9 @@ export interface Mark {
 /** A text as a reader sees it, where each of its units lies in the source, and its marks in the order of their begin: the outer before the inner. */
 export interface ParsedText {
   readonly text: string;
-  /** By unit of the text: where what stands for it begins in the source, and where it ends. */
-  readonly starts: readonly number[];
-  readonly ends: readonly number[];
+  /** By unit of the text: where what stands for it begins in the source, and where it ends; absent where the text is its own source. */
+  readonly starts?: readonly number[];
+  readonly ends?: readonly number[];
   readonly marks: readonly Mark[];
 }
 

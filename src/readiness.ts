@@ -6,15 +6,25 @@ import type { Check, Readiness } from './http/application.js';
 /** Share of the memory limit at which memory counts as degraded. */
 const MEMORY_SHARE = 0.8;
 
-/** What a process knows of its own health; actors report into it, /health/ready reads it. */
-export interface Health {
-  /** undefined until the store was reached once. */
-  store: () => StoreState | undefined;
-  /** By part of a bot: what its actor said last. Absent parts are not this process's. */
+/** What a process knows of a bot that it runs. */
+export interface BotHealth {
+  /** By part: what its actor said last. Absent parts are not this process's. */
   sending: PoolReport | undefined;
   receiving: IngressStatus | undefined;
   /** getMe of the bot: answered, failed, or not known yet. */
   met: 'unknown' | 'ok' | 'failed' | 'refused';
+  /** Added while the process ran: it is no reason to take the process out of service. */
+  readonly late: boolean;
+}
+
+/** What a process knows of its own health; actors report into it, /health/ready reads it. */
+export interface Health {
+  /** undefined until the store was reached once. */
+  store: () => StoreState | undefined;
+  /** The bots that this process runs, by id; undefined until the list was read. */
+  bots: Map<string, BotHealth> | undefined;
+  /** Bots whose token Telegram refuses, as the store says: any process may have found it out. */
+  unauthorized: readonly string[];
   /** Which parts this process plays. */
   readonly plays: { readonly sender: boolean; readonly bot: boolean };
   /** Bytes: in use and allowed; undefined where there is no limit. */
@@ -25,13 +35,20 @@ export interface Health {
 export function health(plays: Health['plays']): Health {
   return {
     store: () => undefined,
-    sending: undefined,
-    receiving: undefined,
-    met: 'unknown',
+    bots: undefined,
+    unauthorized: [],
     plays,
     memory: () => ({ used: process.memoryUsage.rss(), limit: memoryLimit() }),
   };
 }
+
+/** The health of a bot that is about to start. */
+export const botHealth = (late: boolean): BotHealth => ({
+  sending: undefined,
+  receiving: undefined,
+  met: 'unknown',
+  late,
+});
 
 /** The container's memory limit where Node knows one. */
 function memoryLimit(): number | undefined {
@@ -64,18 +81,38 @@ function storeCheck(of: Health): Check {
   return { status: 'down', detail: store === undefined ? 'not reached yet' : 'lost; trying again' };
 }
 
+const REFUSED = 'Telegram refuses the token';
+const WEIGHT = { ok: 0, degraded: 1, down: 2 } as const;
+
+/** The worst of the bots counts; with several of them each is named. */
 function botsCheck(of: Health): Check {
-  const { plays, sending, receiving, met } = of;
-  if (!plays.sender && !plays.bot) return { status: 'ok' };
-  if (met === 'unknown') return { status: 'down', detail: 'getMe has not answered yet' };
+  const runs = of.plays.sender || of.plays.bot;
+  if (runs && of.bots === undefined) return { status: 'down', detail: 'getMe has not answered yet' };
+  const own = [...(of.bots ?? [])].map(([bot, state]) => ({ bot, ...botCheck(state, of.plays) }));
+  const refused = of.unauthorized
+    .filter((bot) => own.every((one) => one.bot !== bot || one.status === 'ok'))
+    .map((bot) => ({ bot, status: 'degraded' as const, detail: REFUSED }));
+  const told = [...own.filter(({ bot }) => refused.every((one) => one.bot !== bot)), ...refused];
+  const named = told.length > 1 || !runs;
+  const details = told
+    .filter(({ detail }) => detail !== undefined)
+    .map(({ bot, detail }) => (named ? `bot ${bot}: ${detail}` : detail));
+  const status = told.reduce<Check['status']>(
+    (worst, one) => (WEIGHT[one.status] > WEIGHT[worst] ? one.status : worst),
+    'ok',
+  );
+  return { status, ...(details.length === 0 ? {} : { detail: details.join('; ') }) };
+}
+
+function botCheck(state: BotHealth, plays: Health['plays']): Check {
+  const { sending, receiving, met } = state;
+  const starting = (detail: string): Check => ({ status: state.late ? 'ok' : 'down', detail });
+  if (met === 'unknown') return starting('getMe has not answered yet');
+  if (met === 'refused') return { status: 'degraded', detail: REFUSED };
   if (plays.sender && (sending === undefined || sending.sending === 'starting'))
-    return { status: 'down', detail: 'the send lease is not held yet' };
-  if (plays.bot && receiving === undefined) return { status: 'down', detail: 'the receive lease is not held yet' };
-  if (met !== 'ok')
-    return {
-      status: 'degraded',
-      detail: met === 'refused' ? 'Telegram refuses the token' : 'Telegram does not answer',
-    };
+    return starting('the send lease is not held yet');
+  if (plays.bot && receiving === undefined) return starting('the receive lease is not held yet');
+  if (met !== 'ok') return { status: 'degraded', detail: 'Telegram does not answer' };
   if (sending?.outage !== undefined) return { status: 'degraded', detail: `sending is paused: ${sending.outage}` };
   if (receiving?.state === 'degraded' || receiving?.state === 'unauthorized') {
     return { status: 'degraded', detail: receiving.detail ?? receiving.state };

@@ -2,6 +2,7 @@ import { CommandError, EXIT } from './cli/exit.js';
 import type { Config } from './config.js';
 import { ListenError } from './http/server.js';
 import type { Log } from './log.js';
+import { SecretKeyWrong } from './store/bots.js';
 import { missingIndexes } from './store/index-check.js';
 import { createIndexes, isConnectionError, openStore, type Store } from './store/store.js';
 import { TokenRefused } from './system.js';
@@ -45,7 +46,8 @@ async function reach(uri: string, log: Log): Promise<Store> {
 
 /** How a start ends that failed in what is loaded here: the exit code and one line; undefined for any other error. Never throws. */
 export function servingFailure(cause: Error): { readonly exitCode: number; readonly message: string } | undefined {
-  if (cause instanceof TokenRefused) return { exitCode: EXIT.config, message: cause.message };
+  if (cause instanceof TokenRefused || cause instanceof SecretKeyWrong)
+    return { exitCode: EXIT.config, message: cause.message };
   if (cause instanceof ListenError) return { exitCode: EXIT.failed, message: cause.message };
   if (isConnectionError(cause)) return { exitCode: EXIT.unavailable, message: 'the store cannot be reached' };
   return undefined;

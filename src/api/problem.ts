@@ -92,6 +92,11 @@ const KNOWN: Readonly<Record<string, ProblemParts>> = {
     retryAfter: 10,
   },
   PH_STORE_FULL: STORE_FULL,
+  PH_SECRET_KEY_WRONG: {
+    status: 409,
+    code: 'PH_SECRET_KEY_WRONG',
+    detail: 'SECRET_KEY is not the one that sealed the tokens of the bots in this store; nothing was changed.',
+  },
   PH_PAGE_TOO_LARGE: {
     status: 413,
     code: 'PH_PAGE_TOO_LARGE',

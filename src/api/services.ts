@@ -1,6 +1,9 @@
 import type { Acceptance } from '../store/acceptance.js';
+import type { BotFields } from '../store/bots.js';
 import type { BroadcastView } from '../store/broadcasts.js';
 import type { ImportOptions, ImportResult, PeoplePage, PeopleQuery, PersonView } from '../store/people.js';
+import type { Met } from '../telegram/get-me.js';
+import type { BotObject } from './bots.js';
 
 /** A page of a list; `next` is the cursor of the page after it, absent on the last. */
 export interface Page<T> {
@@ -16,7 +19,7 @@ export interface ProcessView {
   readonly root: object;
 }
 
-/** The bots of this installation by id, and the first of them; undefined while there is none. */
+/** The bots that take messages by id, and the first of them: the one that the environment names, else the oldest; undefined while there is none. */
 export interface Bots {
   readonly first: string | undefined;
   readonly known: ReadonlySet<string>;
@@ -26,6 +29,16 @@ export interface Bots {
 export interface Services {
   readonly acceptance: Pick<Acceptance, 'messages' | 'chatIds' | 'broadcast'>;
   bots(): Promise<Bots>;
+  /** The bot that the environment names: that of BOT_TOKEN, or of the local Telegram. */
+  readonly configuredBot?: string;
+  /** All bots, those that were removed too, the oldest first. */
+  listBots(): Promise<BotObject[]>;
+  /** Asks Telegram for a token. */
+  getMe(token: string): Promise<Met>;
+  /** Keeps a bot whose token getMe took. Resolves with its id. */
+  keepBot(token: string, fields: Pick<BotFields, 'username' | 'rates'>): Promise<string>;
+  /** Removes a bot; with requests of it open only when forced. `open` says how many there are. */
+  removeBot(id: string, force: boolean): Promise<{ readonly removed: boolean; readonly open: number }>;
   importPeople(options: Pick<ImportOptions, 'rows' | 'onProgress'>): Promise<ImportResult>;
   listPeople(query: PeopleQuery): Promise<PeoplePage>;
   findPerson(bot: string, chatId: number): Promise<PersonView | undefined>;

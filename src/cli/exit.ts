@@ -1,4 +1,4 @@
-import { problemOf } from '../api/problem.js';
+import { type Problem, problemOf } from '../api/problem.js';
 import { ConfigError, problemTable } from '../config.js';
 import { DataDirError } from '../data-dir.js';
 
@@ -16,8 +16,9 @@ export class CommandError extends Error {
   }
 }
 
-/** The exit code of a refusal with this HTTP status: wrong input is wrong usage, 503 an unreachable service. */
-function exitCodeOf(status: number): number {
+/** The exit code of a refusal: wrong input is wrong usage, 503 an unreachable service, a wrong SECRET_KEY wrong configuration. */
+function exitCodeOf({ status, code }: Problem): number {
+  if (code === 'PH_SECRET_KEY_WRONG') return EXIT.config;
   if (status === 503) return EXIT.unavailable;
   return status === 400 || status === 413 ? EXIT.usage : EXIT.failed;
 }
@@ -34,7 +35,7 @@ export function ending(error: unknown): { readonly text: string; readonly exitCo
     const fields = (problem.errors ?? []).map(({ field, expected }) => `  ${field || 'input'}: expected ${expected}\n`);
     return {
       text: `posthorn: ${problem.detail ?? problem.message} (${problem.code})\n${fields.join('')}`,
-      exitCode: exitCodeOf(problem.status),
+      exitCode: exitCodeOf(problem),
     };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import type { ImportFormat } from '../api/import/person-rows.js';
 import { type Config, parseConfig } from '../config.js';
 import { ROLES, type Role } from '../roles.js';
+import type { BotAddOptions } from './commands/bots.js';
 import type { BroadcastOptions } from './commands/broadcast.js';
 import { CommandError, EXIT, ending } from './exit.js';
 import type { Io } from './io.js';
@@ -19,6 +20,7 @@ export interface ProgramDeps {
 
 // Each command is loaded when it is run: help and wrong usage need no database driver.
 const broadcasting = () => import('./commands/broadcast.js');
+const managingBots = () => import('./commands/bots.js');
 
 /** The version in package.json, beside dist/ and src/. */
 function version(): string {
@@ -163,6 +165,35 @@ export async function runProgram(
     .option(...JSON_OPTION)
     .action((id: string, options: { json?: true }) =>
       run(async (s) => (await broadcasting()).showBroadcast(s, id, options.json === true))(),
+    );
+
+  const bots = program.command('bots').description('bots: add, list, remove');
+  bots
+    .command('add')
+    .description('add a bot, or give a known one another token or rates')
+    .argument('[token]', 'its token; without it, or with -, it is read from standard input')
+    .option('--rate <n>', 'messages a second (0 = unlimited; default = SEND_RATE)')
+    .option('--chat-rate <n>', 'messages a second to a private chat (default = SEND_CHAT_RATE)')
+    .option('--group-rate <n>', 'messages a minute to a group (default = SEND_GROUP_RATE)')
+    .option(...JSON_OPTION)
+    .action((token: string | undefined, options: BotAddOptions) =>
+      run(async (s) => (await managingBots()).botsAdd(s, token, options))(),
+    );
+  bots
+    .command('list')
+    .description('list the bots')
+    .option(...JSON_OPTION)
+    .action((options: { json?: true }) =>
+      run(async (s) => (await managingBots()).botsList(s, options.json === true))(),
+    );
+  bots
+    .command('remove')
+    .description('remove a bot once nothing of it waits')
+    .argument('<id>')
+    .option('--force', 'also while something waits: it stays, and goes on when the bot is added again')
+    .option(...JSON_OPTION)
+    .action((id: string, options: { force?: true; json?: true }) =>
+      run(async (s) => (await managingBots()).botsRemove(s, id, options))(),
     );
 
   try {

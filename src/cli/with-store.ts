@@ -3,12 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../actors/clock.js';
 import { problemOf } from '../api/problem.js';
 import type { Services } from '../api/services.js';
-import { storeServices } from '../api/store-services.js';
-import { openDataDir, readStandIns } from '../data-dir.js';
+import { type BotSetup, storeServices } from '../api/store-services.js';
+import { loadSecrets, openDataDir, readStandIns } from '../data-dir.js';
 import { startEmbeddedStore } from '../local/mongo/server.js';
 import { acceptance } from '../store/acceptance.js';
 import { pageLog } from '../store/page-log.js';
 import { createIndexes, isConnectionError, openStore, type Store } from '../store/store.js';
+import { getMe } from '../telegram/get-me.js';
 import { CommandError, EXIT } from './exit.js';
 import type { Session } from './session.js';
 
@@ -112,6 +113,28 @@ async function reached(session: Session): Promise<Opened> {
   }
 }
 
+/** What the bots depend on, as a server with the same environment has it. */
+async function botSetup({ config }: Session): Promise<BotSetup> {
+  const { rate, chatRate, groupRate } = config.send;
+  const local = config.bot === undefined;
+  const telegram = async () => {
+    if (!local) return config.telegram.apiRoot;
+    const port = (await readStandIns(config.dataDir))?.telegramPort;
+    return port === undefined || !(await listens(port)) ? undefined : `http://127.0.0.1:${port}`;
+  };
+  return {
+    first: config.bot?.id,
+    local,
+    rates: { rate, chatRate, groupRate },
+    secretKey: async () => (await loadSecrets(config)).secretKey,
+    async getMe(token) {
+      const apiRoot = await telegram();
+      if (apiRoot !== undefined) return getMe(apiRoot, token);
+      return { kind: 'failed', reason: 'no BOT_TOKEN is set, and no local Telegram runs' };
+    },
+  };
+}
+
 /**
  * Opens the store for the time of `work`: the one at MONGODB_URI, else the embedded one, through the process that serves it or in this one.
  * Throws CommandError (69 unreachable, 78 refused), DataDirError, and what `work` throws.
@@ -120,7 +143,12 @@ export async function withStore<T>(session: Session, work: (store: CommandStore)
   const { store, place, close } = await reached(session);
   try {
     const pages = pageLog(store, systemClock, session.log);
-    const services = storeServices(store, acceptance(store, pages, systemClock), () => new Date());
+    const services = storeServices(
+      store,
+      acceptance(store, pages, systemClock),
+      () => new Date(),
+      await botSetup(session),
+    );
     return await work({ store, services, place });
   } finally {
     await close();

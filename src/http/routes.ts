@@ -1,4 +1,5 @@
 import type { Context } from 'koa';
+import { addBot, listBots, removeBot } from '../api/bots.js';
 import { createBroadcast, getBroadcast, listBroadcasts } from '../api/broadcast.js';
 import { getDelivery } from '../api/delivery.js';
 import { notifyTelegram } from '../api/notify.js';
@@ -14,7 +15,7 @@ const MESSAGES_LIMIT = 14 * 1_048_576;
 
 /** A route behind the API key that works on the store; answers with the body of a 200 or of the status named. */
 export interface ApiRoute {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   readonly path: string;
   readonly status?: number;
   readonly handle: (context: Context, services: Services) => Promise<object>;
@@ -82,6 +83,17 @@ export const API_ROUTES: readonly ApiRoute[] = [
     method: 'get',
     path: '/api/broadcasts/:id',
     handle: (context, services) => getBroadcast(services, param(context, 'id')),
+  },
+  { method: 'get', path: '/api/bots', handle: (_context, services) => listBots(services) },
+  {
+    method: 'post',
+    path: '/api/bots',
+    handle: async (context, services) => addBot(services, await readJson(context.req, BODY_LIMIT)),
+  },
+  {
+    method: 'delete',
+    path: '/api/bots/:botId',
+    handle: (context, services) => removeBot(services, param(context, 'botId'), { ...context.query }),
   },
   { method: 'get', path: '/api/system/tree', handle: (_context, services) => systemTree(services) },
 ];

@@ -3,6 +3,13 @@ import type { TallyCounts } from '../delivery/packed.js';
 import type { TextPart } from '../delivery/text/cut-text.js';
 import type { ProcessIdentity } from './process-identity.js';
 
+/** Rates of one bot, each as its environment variable counts it (SEND_RATE, SEND_CHAT_RATE, SEND_GROUP_RATE); absent = that variable's. */
+export interface BotRates {
+  rate?: number;
+  chatRate?: number;
+  groupRate?: number;
+}
+
 /** A row of `bots`: one Telegram bot of this installation. `bot` is its numeric id as text. */
 export interface BotRow {
   _id: Types.ObjectId;
@@ -10,7 +17,11 @@ export interface BotRow {
   /** The token, sealed with SECRET_KEY (see sealed-text.ts). */
   token: string;
   username?: string;
-  state: 'active' | 'paused' | 'unauthorized';
+  /** `removing`: takes no messages, goes on with those it has. `removed`: kept for what waits and for the day it is added again; its token is erased. */
+  state: 'active' | 'unauthorized' | 'removing' | 'removed';
+  rates?: BotRates;
+  /** A bot of the local Telegram: processes with BOT_TOKEN leave it alone, and the other way round. */
+  local?: boolean;
   createdAt: Date;
 }
 
@@ -229,7 +240,7 @@ export function defineModels(connection: Connection) {
       connection,
       'Bot',
       'bots',
-      { bot: text, token: text, username: String, state: text, createdAt: Date },
+      { bot: text, token: String, username: String, state: text, rates: mixed, local: Boolean, createdAt: Date },
       [[{ bot: 1 }, { unique: true }]],
     ),
     Owners: define<OwnerRow>(

@@ -124,22 +124,33 @@ export function duplicateKey(error: unknown): { keyPattern: Record<string, unkno
   };
 }
 
-/** Size of the capped collection of wakes, bytes. */
-const WAKES_BYTES = 1_048_576;
+/** Size of the capped collection of wakes, bytes: a few thousand hints, which a cursor that is opened reads once. */
+const WAKES_BYTES = 262_144;
+/** Answers of servers that know no capped collections: NotImplemented, CommandNotSupported, InvalidOptions, FailedToParse, BadValue, IDLUnknownField. */
+const NOT_CAPPED = [238, 115, 72, 9, 2, 40_415, 303];
 
 /** Makes the collections and indexes that are missing. Idempotent; several processes may run it at once. */
 export async function createIndexes(store: Store): Promise<void> {
   const { Wakes, ...others } = store.models;
-  try {
-    await store.connection.createCollection(Wakes.collection.collectionName, { capped: true, size: WAKES_BYTES });
-  } catch (error) {
-    if ((error as { code?: number }).code !== 48) throw error; // NamespaceExists
-  }
-  if ((await Wakes.collection.estimatedDocumentCount()) === 0) {
+  if ((await createWakes(store)) && (await Wakes.collection.estimatedDocumentCount()) === 0) {
     // A tailable cursor on an empty capped collection dies at once: one sentinel keeps it alive.
     await Wakes.collection.insertOne({ bot: '', part: 'sentinel', at: new Date() });
   }
   for (const model of Object.values(others)) {
     await (model as unknown as { createIndexes(): Promise<void> }).createIndexes();
+  }
+}
+
+/** Makes the capped collection of wakes; false where the server knows none: there new pages are polled for. */
+async function createWakes(store: Store): Promise<boolean> {
+  const { collectionName } = store.models.Wakes.collection;
+  try {
+    await store.connection.createCollection(collectionName, { capped: true, size: WAKES_BYTES });
+    return true;
+  } catch (error) {
+    const code = (error as { code?: number }).code ?? -1;
+    if (code === 48) return true; // NamespaceExists
+    if (NOT_CAPPED.includes(code)) return false;
+    throw error;
   }
 }

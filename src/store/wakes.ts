@@ -1,52 +1,118 @@
 import type { Log } from '../log.js';
-import type { WakeRow } from './models.js';
-import type { Store } from './store.js';
+import type { PageRow, WakeRow } from './models.js';
+import { isConnectionError, type Store } from './store.js';
 
 /** Wakes between processes: a hint that a bot's log has grown; whoever relies on them alone waits at most for the next scan. */
 export interface Wakes {
   /** Tells the owner of `bot` in another process; not awaited, at most one per bot in 5 ms, the last one of a burst included. */
   wake(bot: string): void;
-  onWake(listener: (bot: string) => void): () => void;
+  /** Calls `listener` when the log of `bot` may have grown, also without a reason; the answer ends it. */
+  onWake(bot: string, listener: () => void): () => void;
   stop(): void;
 }
 
 const SPACING_MS = 5;
 const AWAIT_MS = 5_000;
-const REOPEN_MS = 1_000;
+/** After the end of a cursor it is opened again after so long, doubled up to the second number. */
+const REOPEN_MS = [50, 1_000] as const;
+/** Where the server serves no tailable cursor, the log's ends are read this often instead, and the cursor is tried again after the second time. */
+const POLL_MS = 150;
+const TRY_AGAIN_MS = 60_000;
+/** Pages that one poll reads of at most: what comes is a hint for each bot, not a list. */
+const POLL_PAGES = 1_000;
 
-/** Opens the tailable cursor of this process; after any end of it, it is opened again. */
+/** Opens the tailable cursor of this process, or polls where a server does not serve it. */
 export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
   const { collection } = store.models.Wakes;
-  const listeners = new Set<(bot: string) => void>();
+  const listeners = new Map<string, Set<() => void>>();
   const last = new Map<string, number>();
   const later = new Map<string, NodeJS.Timeout>();
+  /** The last page known, by bot, while polling. */
+  const tails = new Map<string, number>();
   const stopping = new AbortController();
   let cursor: { close(): Promise<void> } | undefined;
+  let served = true;
+  const heard = new Set<string>();
 
-  async function follow(): Promise<void> {
-    let since = new Date();
+  /** One call for all that one batch of a cursor says. */
+  function hear(bot: string): void {
+    if (!listeners.has(bot)) return;
+    if (heard.size === 0)
+      setImmediate(() => {
+        const bots = [...heard];
+        heard.clear();
+        for (const one of bots) for (const listener of listeners.get(one) ?? []) listener();
+      });
+    heard.add(bot);
+  }
+
+  async function run(): Promise<void> {
+    let [wait] = REOPEN_MS as readonly [number, number];
     while (!stopping.signal.aborted) {
-      try {
-        const open = collection.find(
-          { at: { $gt: since } },
-          { tailable: true, awaitData: true, maxAwaitTimeMS: AWAIT_MS },
-        );
-        cursor = open;
-        for await (const row of open) {
-          const { bot, at } = row as unknown as WakeRow;
-          if (at > since) since = at;
-          for (const listener of listeners) listener(bot);
-        }
-      } catch (error) {
-        if (!stopping.signal.aborted) log.debug({ error: String(error) }, 'the cursor of wakes ended; opened again');
+      const openedAt = clock.now();
+      const error = await follow().catch((why: unknown) => why ?? new Error('ended'));
+      if (stopping.signal.aborted) return;
+      served = error === undefined || isConnectionError(error) || isLostPosition(error);
+      if (served) {
+        log.debug({ error: String(error) }, 'the cursor of wakes ended; opened again');
+        wait = clock.now() - openedAt > REOPEN_MS[1] ? REOPEN_MS[0] : Math.min(wait * 2, REOPEN_MS[1]);
+        await pause(wait);
+      } else {
+        log.info({ error: String(error) }, 'the store serves no tailable cursor: new pages are polled for');
+        await poll(clock.now() + TRY_AGAIN_MS);
       }
-      await pause();
     }
   }
 
-  const pause = () =>
+  /**
+   * Follows the capped collection from its beginning: what lies there already wakes once more, which is harmless, while a filter by time would miss what a
+   * host with a slow clock says. Resolves or rejects at the cursor's end.
+   */
+  async function follow(): Promise<void> {
+    const open = collection.find(
+      {},
+      { tailable: true, awaitData: true, maxAwaitTimeMS: AWAIT_MS, projection: { _id: 0, bot: 1 } },
+    );
+    cursor = open;
+    for await (const row of open) hear((row as unknown as WakeRow).bot);
+  }
+
+  async function poll(until: number): Promise<void> {
+    tails.clear();
+    while (!stopping.signal.aborted && clock.now() < until) {
+      await look().catch((error: unknown) => log.debug({ error: String(error) }, 'the log could not be polled'));
+      await pause(POLL_MS);
+    }
+  }
+
+  /** One query for all bots that are listened for. */
+  async function look(): Promise<void> {
+    const { collection: pages } = store.models.Pages;
+    for (const bot of listeners.keys()) {
+      if (tails.has(bot)) continue;
+      const newest = await pages
+        .find({ bot }, { projection: { n: 1 } })
+        .sort({ n: -1 })
+        .limit(1)
+        .next();
+      tails.set(bot, Number(newest?.n ?? 0));
+      hear(bot);
+    }
+    const known = [...tails].filter(([bot]) => listeners.has(bot));
+    if (known.length === 0) return;
+    const news = (await pages
+      .find({ $or: known.map(([bot, n]) => ({ bot, n: { $gt: n } })) }, { projection: { _id: 0, bot: 1, n: 1 } })
+      .limit(POLL_PAGES)
+      .toArray()) as unknown as PageRow[];
+    for (const { bot, n } of news) {
+      tails.set(bot, Math.max(n, tails.get(bot) ?? 0));
+      hear(bot);
+    }
+  }
+
+  const pause = (ms: number) =>
     new Promise<void>((resolve) => {
-      const timer = setTimeout(done, REOPEN_MS);
+      const timer = setTimeout(done, ms);
       function done(): void {
         clearTimeout(timer);
         stopping.signal.removeEventListener('abort', done);
@@ -56,10 +122,11 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
       if (stopping.signal.aborted) done();
     });
 
-  void follow();
+  void run();
 
   function insert(bot: string): void {
     last.set(bot, clock.now());
+    if (!served) return; // the others poll, too
     collection.insertOne({ bot, part: 'send', at: new Date() }).catch(() => undefined); // a hint only
   }
 
@@ -76,9 +143,13 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
         later.set(bot, timer);
       }
     },
-    onWake(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
+    onWake(bot, listener) {
+      const own = listeners.get(bot) ?? new Set();
+      listeners.set(bot, own.add(listener));
+      return () => {
+        own.delete(listener);
+        if (own.size === 0 && listeners.get(bot) === own) listeners.delete(bot);
+      };
     },
     stop() {
       stopping.abort();
@@ -88,3 +159,7 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
     },
   };
 }
+
+/** The cursor fell behind what the capped collection keeps, or was killed: it is served, and opened again (CappedPositionLost, CursorNotFound, CursorKilled, Interrupted). */
+const isLostPosition = (error: unknown): boolean =>
+  [136, 43, 237, 11_601].includes((error as { code?: number }).code ?? -1);

@@ -1,17 +1,19 @@
 import t from 'tap';
 import { systemClock } from '../../src/actors/clock.js';
+import { addBot, listBots, removeBot } from '../../src/api/bots.js';
 import { createBroadcast, getBroadcast, listBroadcasts } from '../../src/api/broadcast.js';
 import { notifyTelegram } from '../../src/api/notify.js';
 import { getUser, importUsers, listUsers } from '../../src/api/people.js';
 import { Problem, problemOf } from '../../src/api/problem.js';
 import { sendMessages } from '../../src/api/send-messages.js';
 import type { Services } from '../../src/api/services.js';
-import { storeServices } from '../../src/api/store-services.js';
+import { type BotSetup, storeServices } from '../../src/api/store-services.js';
 import { silentLog } from '../../src/log.js';
 import { acceptance } from '../../src/store/acceptance.js';
 import { pageLog } from '../../src/store/page-log.js';
 import { importPeople } from '../../src/store/people.js';
 import { type Store, StoreError } from '../../src/store/store.js';
+import type { Met } from '../../src/telegram/get-me.js';
 import { fakeServices } from '../support/fake-services.js';
 import { testStores } from '../support/test-store.js';
 
@@ -493,10 +495,87 @@ t.test('an import lists its first 1,000 failures and counts the rest', async (t)
   t.equal(result.failed.length, 1_000);
 });
 
+const botSetup = (fields: Partial<BotSetup> = {}): BotSetup => ({
+  first: undefined,
+  local: false,
+  rates: { rate: 30, chatRate: 1, groupRate: 20 },
+  secretKey: async () => 's'.repeat(32),
+  getMe: async () => ({ kind: 'ok', username: 'a_bot' }),
+  ...fields,
+});
+
+t.test('bots: what is wrong is named, and nothing is kept', async (t) => {
+  const rate = (most: number) => `an integer from 0 (unlimited) to ${most}, or null for the default`;
+  const input = { token: '1', rate: -1, chatRate: 1.5, groupRate: '20', more: 1 };
+  t.same(await wrong((services) => addBot(services, input)), [
+    'token: a token: <digits>:<letters, digits, _ and ->, as BotFather gives it',
+    `rate: ${rate(100_000)}`,
+    `chatRate: ${rate(1_000)}`,
+    `groupRate: ${rate(60_000)}`,
+    'more: no such field',
+  ]);
+  t.same(await wrong((services) => removeBot(services, '1', { force: 'yes' })), ['force: true or false']);
+
+  const of = (met: Met) => fakeServices({ getMe: async () => met });
+  const refused = of({ kind: 'refused', description: 'Unauthorized' });
+  await t.rejects(addBot(refused.services, { token: '9:a' }), {
+    status: 400,
+    code: 'PH_BOT_TOKEN_REFUSED',
+    errors: [{ field: 'token', expected: 'a token that Telegram takes (getMe: Unauthorized)' }],
+  });
+  const away = of({ kind: 'failed', reason: 'timeout' });
+  await t.rejects(addBot(away.services, { token: '9:a' }), { status: 503, code: 'PH_TELEGRAM_AWAY', retryAfter: 5 });
+  t.same([...refused.calls, ...away.calls], []);
+
+  const { services, calls } = fakeServices({ configuredBot: '1' });
+  for (const id of ['3', '9', 'x'.repeat(65)])
+    await t.rejects(removeBot(services, id, {}), { status: 404, code: 'PH_BOT_NOT_FOUND' }, id);
+  await t.rejects(removeBot(services, '1', {}), { status: 409, code: 'PH_BOT_OF_TOKEN' });
+  t.same(calls, []);
+  t.same(await removeBot(services, '1', { force: 'true' }), { id: '1', removed: true, open: 0 });
+  t.same(
+    (await listBots(services)).items.map(({ id }) => id),
+    ['1', '2'],
+    'a removed one with nothing open is not listed',
+  );
+});
+
+t.test('bots on a store: added, changed, chosen, removed without loss', async (t) => {
+  const { store } = await (await testStores(t)).fresh(t);
+  const accepting = acceptance(store, pageLog(store, systemClock, silentLog), systemClock);
+  const servicesOf = (fields: Partial<BotSetup> = {}) =>
+    storeServices(store, accepting, () => new Date(), botSetup(fields));
+  const services = servicesOf({ first: '2' });
+  t.same(await listBots(services), { items: [] });
+  const one = await addBot(services, { token: '1:a', rate: 5 });
+  t.match(one, { id: '1', username: 'a_bot', state: 'active', first: true, rate: 5, chatRate: 1, groupRate: 20 });
+  t.match(one, { waiting: 0, open: 0 });
+  t.match(await addBot(services, { token: '2:b' }), { id: '2', first: true }, 'the one that the environment names');
+  t.match(await addBot(services, { token: '1:new', rate: null, groupRate: 0 }), { id: '1', rate: 30, groupRate: 0 });
+  t.match(await servicesOf({ local: true }).bots(), { first: undefined, known: new Set() });
+  await t.rejects(addBot(servicesOf({ secretKey: async () => 'w'.repeat(32) }), { token: '1:c' }), {
+    code: 'PH_SECRET_KEY_WRONG',
+  });
+
+  const messages = (botId?: string) =>
+    sendMessages(services, { messages: [{ chatId: 5, text: 'a', ...(botId === undefined ? {} : { botId }) }] });
+  t.same((await messages()).ids, ['2-1-0']);
+  t.same((await messages('1')).ids, ['1-1-0']);
+  await t.rejects(removeBot(services, '1', {}), { status: 409, code: 'PH_BOT_BUSY', message: /not done: 1/ });
+  t.same((await messages('1')).ids, ['1-2-0'], 'it goes on as if nothing had been');
+  t.same(await removeBot(services, '1', { force: 'true' }), { id: '1', removed: true, open: 2 });
+  await t.rejects(messages('1'), { status: 400, errors: [{ field: 'messages[0].botId' }] });
+  const { items } = await listBots(services);
+  t.match(items, [{ id: '1', state: 'removed', open: 2 }, { id: '2' }], 'what waits is not hidden');
+  t.match(await addBot(services, { token: '1:new' }), { id: '1', state: 'active', open: 2, groupRate: 0 });
+  t.same((await messages('1')).ids, ['1-3-0'], 'its log goes on');
+});
+
 t.test('on a store', async (t) => {
   const { store } = await (await testStores(t)).fresh(t);
   const now = (): Date => new Date();
-  const services = storeServices(store, acceptance(store, pageLog(store, systemClock, silentLog), systemClock), now);
+  const accepting = acceptance(store, pageLog(store, systemClock, silentLog), systemClock);
+  const services = storeServices(store, accepting, now, botSetup());
   await t.rejects(createBroadcast(services, { text: 'a' }), { code: 'PH_BOT_NONE' });
   await store.models.Bots.collection.insertMany(
     ['1', '2'].map((bot) => ({ bot, token: 'sealed', state: 'active', createdAt: now() })) as never[],

@@ -5,7 +5,16 @@ import { CHUNK_ITEMS, emptyTally, packHeads } from '../../src/delivery/packed.js
 import { partCount, partText } from '../../src/delivery/text/cut-text.js';
 import { silentLog } from '../../src/log.js';
 import { acceptance } from '../../src/store/acceptance.js';
-import { ensureBot, listBots, noteBot } from '../../src/store/bots.js';
+import {
+  abandonRemoval,
+  acceptingBots,
+  beginRemoval,
+  endRemoval,
+  ensureBot,
+  keptBots,
+  listBots,
+  noteBot,
+} from '../../src/store/bots.js';
 import { BROADCAST_PAGE, broadcastStore } from '../../src/store/broadcast-store.js';
 import { findBroadcast, listBroadcasts } from '../../src/store/broadcasts.js';
 import { findDelivery } from '../../src/store/deliveries.js';
@@ -584,7 +593,8 @@ t.test('wakes', async (t) => {
   const ends = [wakes(store, clock, silentLog), wakes(far, clock, silentLog)] as const;
   t.teardown(() => Promise.all(ends.map((one) => one.stop())));
   const heard: string[] = [];
-  const stop = ends[1].onWake((bot) => heard.push(bot));
+  const listen = (into: string[], ...bots: string[]) => bots.map((bot) => ends[1].onWake(bot, () => into.push(bot)));
+  const stops = listen(heard, 'first', 'burst', 'other', 'last');
   await until(() => {
     ends[0].wake('first');
     return heard.includes('first');
@@ -596,13 +606,46 @@ t.test('wakes', async (t) => {
   ends[0].wake('other');
   await until(() => heard.includes('other'), 'bots do not hold each other up');
   t.ok((await count()) <= 2);
-  stop();
+  for (const stop of stops) stop();
   const before = heard.length;
   const again: string[] = [];
-  ends[1].onWake((bot) => again.push(bot));
+  listen(again, 'last');
   ends[0].wake('last');
   await until(() => again.includes('last'), 'another listener');
   t.equal(heard.length, before);
+});
+
+t.test('a wake by a host whose clock is slow is heard', async (t) => {
+  const { store } = await stores.fresh(t);
+  const own = wakes(store, clock, silentLog);
+  t.teardown(() => own.stop());
+  let heard = 0;
+  own.onWake('1', () => {
+    heard += 1;
+  });
+  await store.models.Wakes.collection.insertOne({ bot: '1', part: 'send', at: new Date(0) });
+  await until(() => heard > 0, 'the wake');
+});
+
+t.test('where no tailable cursor is served, new pages are polled for', async (t) => {
+  const { store } = await stores.fresh(t);
+  // As a server answers that knows no capped collections.
+  await store.models.Wakes.collection.drop();
+  await store.connection.createCollection('wakes');
+  const own = wakes(store, clock, silentLog);
+  t.teardown(() => own.stop());
+  const heard: string[] = [];
+  for (const bot of ['1', '2', '3']) own.onWake(bot, () => heard.push(bot));
+  await until(() => heard.length === 3, 'the first look says that the logs may have grown');
+  heard.length = 0;
+  const way = wayIn(store);
+  await way.messages('2', [message(1)]);
+  await until(() => heard.includes('2'), 'a page of a bot without one');
+  await way.messages('2', [message(1)]);
+  await way.messages('3', [message(1)]);
+  await until(() => heard.length === 3 && heard.includes('3'), 'one more of each');
+  own.wake('1');
+  t.equal(await store.models.Wakes.collection.countDocuments(), 0, 'no hint is written that nobody reads');
 });
 
 t.test('sealed text', async (t: Test) => {
@@ -624,12 +667,47 @@ t.test('bots, processes, indexes', async (t) => {
   await ensureBot(store, '4:b', secret);
   await ensureBot(store, '5:new', secret);
   await noteBot(store, '5', { username: 'five', state: 'unauthorized' });
-  t.same(await listBots(store), [
-    { bot: '5', state: 'unauthorized', username: 'five' },
+  t.match(await listBots(store), [
+    { bot: '5', state: 'unauthorized', username: 'five', rates: {}, waiting: 0 },
     { bot: '4', state: 'active' },
   ]);
   const row = await store.models.Bots.collection.findOne({ bot: '5' });
   t.equal(openText(String(row?.token), secret), '5:new');
+  const kept = String(row?.token);
+  await ensureBot(store, '5:new', secret, { rates: { rate: 7, chatRate: 2 } });
+  await noteBot(store, '5', { state: 'active' }, 'another token');
+  const [five] = await keptBots(store, secret);
+  t.match(five, { bot: '5', token: '5:new', state: 'unauthorized', rates: { rate: 7, chatRate: 2 } });
+  t.equal(five?.sealed, kept, 'the same token is not sealed again');
+  await noteBot(store, '5', { state: 'active' }, kept);
+  await ensureBot(store, '5:new', secret, { rates: { rate: null } });
+  t.same((await keptBots(store, secret))[0]?.rates, { chatRate: 2 });
+
+  const wrong = 'w'.repeat(32);
+  const rows = () => store.models.Bots.collection.find().toArray();
+  const before = await rows();
+  await t.rejects(ensureBot(store, '5:newer', wrong), { code: 'PH_SECRET_KEY_WRONG', message: /5, 4/ });
+  await t.rejects(ensureBot(store, '6:newer', wrong), { code: 'PH_SECRET_KEY_WRONG' });
+  await t.rejects(keptBots(store, wrong), { code: 'PH_SECRET_KEY_WRONG' });
+  t.same(await rows(), before, 'nothing was changed');
+  await store.models.Bots.collection.updateOne({ bot: '4' }, { $set: { token: 'v1.damaged' } });
+  t.match(await keptBots(store, secret), [{ token: '5:new' }, { bot: '4', token: undefined }], 'one is damaged');
+  await ensureBot(store, '4:b', secret);
+  t.equal((await keptBots(store, secret))[1]?.token, '4:b', 'and is mended by its token');
+
+  t.equal(await beginRemoval(store, '9'), false);
+  t.equal(await beginRemoval(store, '5'), true);
+  t.same(await acceptingBots(store), [{ bot: '4', local: undefined }]);
+  await noteBot(store, '5', { state: 'active' });
+  t.equal((await keptBots(store, secret))[0]?.state, 'removing', 'what getMe says does not bring it back');
+  await abandonRemoval(store, '5');
+  t.equal((await acceptingBots(store)).length, 2);
+  await beginRemoval(store, '5');
+  await endRemoval(store, '5');
+  t.equal(await beginRemoval(store, '5'), false);
+  t.same((await rows())[0]?.token, '', 'the token is erased');
+  await ensureBot(store, '5:back', secret, { local: true });
+  t.match((await keptBots(store, secret))[0], { bot: '5', token: '5:back', state: 'active', rates: { chatRate: 2 } });
 
   const self = ownIdentity();
   await beatProcess(store, self, ['web'], { name: 'root' });

@@ -1,3 +1,4 @@
+import type { BotObject } from '../../src/api/bots.js';
 import type { Services } from '../../src/api/services.js';
 import type { BroadcastView } from '../../src/store/broadcasts.js';
 import type { PersonRow } from '../../src/store/people.js';
@@ -33,6 +34,23 @@ export function fakeServices(replaced: Partial<Services> = {}): {
       },
     },
     bots: async () => ({ first: '1', known: new Set(['1', '2']) }),
+    listBots: async () => [
+      botObject({ first: true }),
+      botObject({ id: '2' }),
+      botObject({ id: '3', state: 'removed' }),
+    ],
+    getMe: async (token) => {
+      note('getMe', token);
+      return { kind: 'ok', username: 'a_bot' };
+    },
+    keepBot: async (token, fields) => {
+      note('keepBot', token, fields);
+      return token.split(':')[0] ?? '';
+    },
+    removeBot: async (id, force) => {
+      note('removeBot', id, force);
+      return { removed: true, open: 0 };
+    },
     importPeople: async (options) => {
       for await (const group of options.rows) rows.push(...group);
       const failed = rows.flatMap(({ line, error }) => (error === undefined ? [] : [{ line, error }]));
@@ -56,6 +74,22 @@ export function fakeServices(replaced: Partial<Services> = {}): {
     ...replaced,
   };
   return { services, calls, rows };
+}
+
+/** A bot with some fields replaced. */
+export function botObject(fields: Partial<BotObject>): BotObject {
+  return {
+    id: '1',
+    state: 'active',
+    first: false,
+    rate: 30,
+    chatRate: 1,
+    groupRate: 20,
+    waiting: 0,
+    open: 0,
+    createdAt: '2026-01-01T00:00:00.000Z',
+    ...fields,
+  };
 }
 
 /** A broadcast of ten with some fields replaced. */

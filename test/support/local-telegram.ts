@@ -53,6 +53,8 @@ export interface Pressed {
 export interface LocalTelegramControl {
   readonly url: string;
   bots(): Promise<{ id: number; token: string }[]>;
+  /** Makes one more bot. */
+  bot(): Promise<{ id: number; token: string; username: string }>;
   /** Makes people who have written to the bot. */
   people(count: number): Promise<number[]>;
   /** Makes one with a name, who has written to the bot unless `started` is false. */
@@ -88,6 +90,7 @@ export function localTelegramControl(url: string): LocalTelegramControl {
   return {
     url,
     bots: () => call('GET', 'bots'),
+    bot: () => call('POST', 'bots', {}),
     people: async (count) => (await call<{ ids: number[] }>('POST', 'people', { count })).ids,
     person: async (firstName, started = true) =>
       (await call<{ id: number }>('POST', 'people', { firstName, started })).id,

@@ -24,7 +24,7 @@ export interface ApiAnswer {
 export interface PosthornApi {
   /** Rejects only when there was no whole answer. */
   call(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'DELETE',
     path: string,
     body?: object | string,
     headers?: Record<string, string>,
@@ -42,7 +42,7 @@ export const API_KEY = 'ph_end_to_end';
 /** The API at `url`, with the key of the tests. */
 export function posthornApi(url: string, key = API_KEY): PosthornApi {
   async function call(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'DELETE',
     path: string,
     body?: object | string,
     headers: Record<string, string> = {},

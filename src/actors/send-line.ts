@@ -7,6 +7,8 @@ import type { PageBodies, SendStore } from '../store/send-store.js';
 import { type CallRegistry, callRegistry } from '../telegram/call-registry.js';
 import type { TelegramClient } from '../telegram/client.js';
 
+/** A chat moves once or twice in its life. */
+const HOPS = 8;
 /** Bodies kept in memory per bot, bytes of text and heads: more than the largest page of 14 MiB weighs. */
 const BODIES_BYTES = 32 * 1_048_576;
 
@@ -30,6 +32,12 @@ export interface SendLine {
   /** The commit under way: of which tenure, when it began (monotonic ms), and its end. */
   commit: { readonly tenure: number; readonly since: number; readonly done: Promise<void> } | undefined;
   draining: boolean;
+  /** Chats that became others, as far as that was met and is durable. */
+  readonly moved: Map<number, number>;
+  /** By chat: how many handovers of items from its old ids are under way; it gets no call meanwhile. */
+  readonly moving: Map<number, number>;
+  /** The chat that a chat has become, itself if none. Never throws. */
+  whereIs(chatId: number): number;
   /** By shard: chats that could go now, as it last published. */
   readonly ready: number[];
   /** Gives the next handle of a page or number of a tenure: none is given twice, so a late word of an earlier life hits nothing. */
@@ -71,6 +79,14 @@ export function sendLine(options: {
     begunDurable: new Set(),
     commit: undefined,
     draining: false,
+    moved: new Map(),
+    moving: new Map(),
+    whereIs(chatId) {
+      let place = chatId;
+      if (line.moved.size === 0) return place;
+      for (let hop = 0; hop < HOPS; hop += 1) place = line.moved.get(place) ?? place;
+      return place;
+    },
     ready: [],
     nextSource: () => {
       sources += 1;

@@ -19,6 +19,7 @@ import { commitNext, onCommitFailed, onCommitted, onItemEnded, onPartSent, write
 import { answerDrain, drained } from './pool/drain.js';
 import { restFrozen, settleUnreachable } from './pool/feeding.js';
 import { locate, onRead, onReadFailed, readOn } from './pool/loading.js';
+import { onHanded } from './pool/moves.js';
 import { type Ctx, type OwnMessage, type PoolDeps, placeKey, type State } from './pool/state.js';
 import { begin, onLoaded, onLost, onNews, standby } from './pool/tenure.js';
 import { offerTurns } from './pool/turns.js';
@@ -114,6 +115,12 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       return state;
     case 'part-sent':
       onPartSent(state, message, ctx, deps);
+      return state;
+    case 'migrated':
+      state.moves.push({ chatId: message.chatId, to: message.to });
+      return state;
+    case 'handed':
+      onHanded(state, message, ctx, deps);
       return state;
     case 'unreachable':
       for (const { source, index } of message.items) settleUnreachable(state, source, index, ctx.clock.wallNow());

@@ -8,6 +8,7 @@
 import type { ActorSpec } from './runtime.js';
 import { assertNever } from './runtime.js';
 import { awaitEnd, onDurable, onEnded, takeOver } from './sender/ends.js';
+import { onArrive, onMove } from './sender/moves.js';
 import {
   announce,
   type Ctx,
@@ -48,6 +49,10 @@ export function senderActor(deps: SenderDeps): ActorSpec<State, OwnMessage> {
           return announce(state, ctx, deps);
         case 'durable':
           return onDurable(state, message, ctx, deps);
+        case 'move':
+          return onMove(state, message, ctx, deps);
+        case 'arrive':
+          return onArrive(state, message, ctx, deps);
         case 'forget':
           for (const source of message.sources) state.sources.delete(source);
           return state;
@@ -97,7 +102,7 @@ function onFeed(state: State, feed: Feed, ctx: Ctx, deps: SenderDeps): State {
     const part = feed.sent.get(index) ?? 0;
     state.boxes.push(chatId, k === undefined ? CHAINS[lane] : BROADCAST_CHAIN, source, index, lane, 0, part);
     const entry = deps.line.registry.get(keyOf(deps, { n, k }, index, part));
-    if (entry !== undefined) takeOver(state, entry, source, index, ctx, deps);
+    if (entry !== undefined) takeOver(state, entry, chatId, source, index, ctx, deps);
   });
   ctx.tell(deps.pool, { type: 'fed', shard: deps.shard, source });
   return announce(state, ctx, deps);

@@ -77,7 +77,8 @@ export async function run(given: Run): Promise<RunEnd> {
   if (round.phase !== 'live') return overEnd(turn);
   let inHandler = false;
   try {
-    const { chat } = factsOf(update.body);
+    const { chat, moved } = factsOf(update.body);
+    if (moved !== undefined) await deps.subscribers.move(moved);
     if (chat !== undefined) await deps.subscribers.mark(chat, { updateId, at: update.at });
     inHandler = true;
     const messages = await collect(given);

@@ -60,6 +60,8 @@ export interface Mailboxes {
   advance(chatId: number, notBefore: number): void;
   /** No item of the chat before `until`; remembered for a chat without items too, and never shortened. Throws PH_MAILBOX_CHAT. */
   freeze(chatId: number, until: number): void;
+  /** When the chat may get its next call, as far as it is known; −Infinity for a chat that is not known. Never throws. */
+  notBefore(chatId: number): number;
   /** No item of any group before `until`, now and for those to come. O(chats). Never throws. */
   freezeGroups(until: number): void;
   /** Leaves a chat out until `unhold` (its body is being fetched); nothing for a chat that is not known. Never throws. */
@@ -289,6 +291,10 @@ export function mailboxes(): Mailboxes {
       const slot = slotOf(chatId);
       turn.raise(slot, until);
       turn.delayed(slot);
+    },
+    notBefore(chatId) {
+      const slot = chats.find(chatId);
+      return slot === NONE ? Number.NEGATIVE_INFINITY : (chats.notBefore[slot] as number);
     },
     freezeGroups: (until) => turn.delayGroups(until),
     hold(chatId) {

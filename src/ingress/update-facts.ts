@@ -50,6 +50,8 @@ export interface ChatFacts {
 export interface UpdateFacts {
   /** The order key: the chat's id, else the sender's, else 0. */
   readonly orderKey: number;
+  /** The group that became a supergroup, when this is the service message that says so, in either chat. */
+  readonly moved?: { readonly chatId: number; readonly to: number };
   /** Absent when the update comes from no chat of the bot's own (inline queries, polls, business chats). */
   readonly chat?: ChatFacts;
 }
@@ -73,7 +75,12 @@ export function factsOf(update: Readonly<Record<string, unknown>>): UpdateFacts 
     const from = record(content.from) ?? record(content.user) ?? record(record(content.boost)?.source);
     const orderKey = idOf(chat) ?? idOf(content.voter_chat) ?? idOf(from) ?? idOf(record(from)?.user) ?? 0;
     const facts = FOREIGN.has(kind) ? undefined : chatFacts(kind, content, chat, from);
-    return facts === undefined ? { orderKey } : { orderKey, chat: facts };
+    const moved = facts === undefined ? undefined : moveOf(content, facts.chatId);
+    return {
+      orderKey,
+      ...(facts === undefined ? {} : { chat: facts }),
+      ...(moved === undefined ? {} : { moved }),
+    };
   }
   return { orderKey: 0 };
 }
@@ -98,6 +105,13 @@ function chatFacts(
     ...named('languageCode', language),
   };
   return { ...facts, profile };
+}
+
+function moveOf(content: Record<string, unknown>, chatId: number): UpdateFacts['moved'] {
+  const to = idOf({ id: content.migrate_to_chat_id });
+  if (to !== undefined) return { chatId, to };
+  const from = idOf({ id: content.migrate_from_chat_id });
+  return from === undefined ? undefined : { chatId: from, to: chatId };
 }
 
 function isGone(member: Record<string, unknown> | undefined): boolean {

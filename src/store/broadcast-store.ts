@@ -50,12 +50,13 @@ export interface BroadcastMove {
   readonly finishedAt?: Date;
 }
 
-/** The filter of an audience: active people of the given types, with any of the tags. */
+/** The filter of an audience: active people of the given types, with any of the tags; the stub of a group that became a supergroup is nobody. */
 export function audienceFilter(bot: string, audience: BroadcastBody['audience']): Record<string, unknown> {
   return {
     bot,
     subscription: 'active',
     type: { $in: audience.types },
+    movedTo: { $exists: false },
     ...(audience.tags === undefined ? {} : { tags: { $in: audience.tags } }),
   };
 }

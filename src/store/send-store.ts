@@ -1,7 +1,8 @@
-import { Binary } from 'mongodb';
+import { Binary, type Collection } from 'mongodb';
 import type { Lane, MessageClass } from '../delivery/lanes.js';
 import type { KnownResult, ResultWrite } from '../delivery/ledger.js';
 import { HEAD_BYTES } from '../delivery/packed.js';
+import { type ChatMove, moveChat } from './chat-moves.js';
 import type { BodyRow, BroadcastBody, PageRow, ResultRow } from './models.js';
 import { duplicateKey, type Store, StoreError } from './store.js';
 
@@ -28,6 +29,8 @@ export interface ChatMark {
   readonly unreachable: boolean;
   /** Epoch ms until which a 429 froze the chat; 0 = not frozen. */
   readonly frozenUntil: number;
+  /** The chat that this one became. */
+  readonly movedTo?: number;
 }
 
 /** A recipient found unreachable by a call that began at `since` (epoch ms). */
@@ -54,13 +57,15 @@ export interface NewDeadLetter {
   };
 }
 
-/** What one commit makes durable, in this order: dead letters and marks, then results, then closings. */
+/** What one commit makes durable, in this order: dead letters, marks and moves, then results, then closings. */
 export interface Commit {
   readonly epoch: number;
   readonly deadLetters: readonly NewDeadLetter[];
   readonly unreachable: readonly UnreachableMark[];
   /** Chat and epoch ms. */
   readonly frozen: readonly { readonly chatId: number; readonly until: number }[];
+  /** Groups that became supergroups. */
+  readonly moved?: readonly ChatMove[];
   readonly results: readonly ResultWrite[];
   readonly closed: readonly { readonly n: number; readonly k: number | undefined }[];
 }
@@ -164,9 +169,9 @@ export function sendStore(store: Store, bot: string): SendStore {
             {
               bot,
               chatId: { $in: chatIds.slice(at, at + KEEP_READING) },
-              $or: [{ reach: { $ne: 'ok' } }, { frozenUntil: { $exists: true } }],
+              $or: [{ reach: { $ne: 'ok' } }, { frozenUntil: { $exists: true } }, { movedTo: { $exists: true } }],
             },
-            { projection: { chatId: 1, reach: 1, frozenUntil: 1 } },
+            { projection: { chatId: 1, reach: 1, frozenUntil: 1, movedTo: 1 } },
           )
           .toArray();
         found.push(...rows.map(markOf));
@@ -179,7 +184,7 @@ export function sendStore(store: Store, bot: string): SendStore {
         .toArray();
       return rows.map(markOf);
     },
-    async commit({ epoch, deadLetters, unreachable, frozen, results, closed }) {
+    async commit({ epoch, deadLetters, unreachable, frozen, moved = [], results, closed }) {
       await Promise.all([
         deadLetters.length === 0
           ? undefined
@@ -202,6 +207,8 @@ export function sendStore(store: Store, bot: string): SendStore {
               )
               .catch(onlyDuplicates), // an update came after the call's start: the row is there and is not marked
       ]);
+      // Behind the marks, which name the old id: the row takes them along.
+      for (const move of moved) await moveChat(Chats.collection as unknown as Collection, bot, move);
       await Promise.all([results.length === 0 ? undefined : writeResults(epoch, results), closePages(closed)]);
     },
   };
@@ -302,6 +309,7 @@ function markOf(row: Record<string, unknown>): ChatMark {
     chatId: Number(row.chatId),
     unreachable: row.reach !== 'ok',
     frozenUntil: until instanceof Date ? until.getTime() : 0,
+    ...(typeof row.movedTo === 'number' ? { movedTo: row.movedTo } : {}),
   };
 }
 

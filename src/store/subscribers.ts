@@ -1,6 +1,7 @@
 import { type Collection, type Filter, ObjectId, type UpdateFilter } from 'mongodb';
 import { backToBack } from '../ingress/back-to-back.js';
 import type { ChatFacts } from '../ingress/update-facts.js';
+import { type ChatMove, moveChat } from './chat-moves.js';
 import { duplicates } from './inbox.js';
 import type { ChatRow } from './models.js';
 import type { Store } from './store.js';
@@ -28,6 +29,8 @@ export interface Subscribers {
   /** Begins or ends the subscription of a chat that is registered. */
   subscribe(chatId: number, subscription: 'active' | 'stopped', occasion: Occasion): Promise<void>;
   find(chatId: number): Promise<Subscriber | undefined>;
+  /** A group became a supergroup: see `moveChat`. */
+  move(move: ChatMove): Promise<void>;
 }
 
 /** What this file keeps in a chat's row besides the model's fields. */
@@ -104,6 +107,7 @@ export function subscribers(store: Pick<Store, 'models'>, bot: string): Subscrib
         { updateOne: { filter, update: { $set: stamp } } },
       ]);
     },
+    move: (move) => moveChat(store.models.Chats.collection as unknown as Collection, bot, move),
     async find(chatId) {
       const row = await chats.findOne(
         { bot, chatId },

@@ -72,6 +72,8 @@ export interface LocalTelegramControl {
   chat(type: 'group' | 'supergroup' | 'channel', title: string, ownerId: number): Promise<number>;
   /** Makes someone a member of a chat, as the control API's body says; resolves with what became of it. */
   join(chatId: number, userId: number, how?: object): Promise<string>;
+  /** Makes a supergroup of a group; resolves with its new id. */
+  upgrade(chatId: number): Promise<number>;
   /** What the person sees, oldest first. */
   messages(botId: number, user: number, after?: number): Promise<SeenMessage[]>;
 }
@@ -114,6 +116,7 @@ export function localTelegramControl(url: string): LocalTelegramControl {
     chat: async (type, title, ownerId) => (await call<{ id: number }>('POST', 'chats', { type, title, ownerId })).id,
     join: async (chatId, userId, how = {}) =>
       (await call<{ status: string }>('PUT', `chats/${chatId}/members/${userId}`, how)).status,
+    upgrade: async (chatId) => (await call<{ id: number }>('POST', `chats/${chatId}/upgrade`, {})).id,
     messages: (botId, user, after = 0) => call('GET', `messages?chat=${botId}&user=${user}&after=${after}`),
   };
 }

@@ -161,6 +161,9 @@ export function receivingWorld(features: readonly Feature[] = [subscribersFeatur
       await stored(`subscribe ${chatId} ${subscription} by ${updateId}`);
       if (people.get(chatId)?.subscription !== subscription) people.set(chatId, { chatId, subscription, since: at });
     },
+    async move({ chatId, to }) {
+      await stored(`move ${chatId} to ${to}`);
+    },
     async find(chatId) {
       await stored(`find ${chatId}`);
       return people.get(chatId);

@@ -8,7 +8,7 @@ import { supervisor, worker } from '../../src/actors/supervision.js';
 import { deliveryId } from '../../src/delivery/ids.js';
 import type { Lane, MessageClass } from '../../src/delivery/lanes.js';
 import type { KnownResult, ResultWrite } from '../../src/delivery/ledger.js';
-import type { Answer } from '../../src/delivery/outcome.js';
+import { type Answer, classify } from '../../src/delivery/outcome.js';
 import type { Rates } from '../../src/delivery/pacing.js';
 import { CHUNK_ITEMS, emptyTally, packHeads, RESULT_BYTES, resultAt } from '../../src/delivery/packed.js';
 import { cutText, partCount, partText } from '../../src/delivery/text/cut-text.js';
@@ -80,6 +80,8 @@ export interface SendingWorld {
   readonly deadLetters: Map<string, NewDeadLetter>;
   readonly unreachable: Set<number>;
   readonly frozen: Map<number, number>;
+  /** Stubs of chats that became others. */
+  readonly moved: Map<number, number>;
   readonly broadcasts: Map<number, BroadcastRow>;
   readonly lease: { epoch: number; owner: SendingProcess | undefined; begun: readonly string[]; released: number };
   probes: number;
@@ -170,6 +172,7 @@ export function sendingWorld(): SendingWorld {
   const deadLetters = new Map<string, NewDeadLetter>();
   const unreachable = new Set<number>();
   const frozen = new Map<number, number>();
+  const moved = new Map<number, number>();
   const broadcasts = new Map<number, BroadcastRow>();
   const processes: SendingProcess[] = [];
   const violations: string[] = [];
@@ -234,6 +237,7 @@ export function sendingWorld(): SendingWorld {
       chatId,
       unreachable: unreachable.has(chatId),
       frozenUntil: frozen.get(chatId) ?? 0,
+      ...(moved.has(chatId) ? { movedTo: moved.get(chatId) ?? 0 } : {}),
     });
     return {
       tail: () => operation(by, 'tail', () => pages.length),
@@ -284,7 +288,7 @@ export function sendingWorld(): SendingWorld {
         ),
       marks: (chatIds) =>
         operation(by, 'marks', () =>
-          chatIds.filter((chatId) => unreachable.has(chatId) || frozen.has(chatId)).map(markOf),
+          chatIds.filter((id) => unreachable.has(id) || frozen.has(id) || moved.has(id)).map(markOf),
         ),
       frozenChats: (now) =>
         operation(by, 'frozenChats', () => [...frozen].filter(([, until]) => until > now).map(([id]) => markOf(id))),
@@ -294,6 +298,7 @@ export function sendingWorld(): SendingWorld {
             if (!deadLetters.has(letter.source)) deadLetters.set(letter.source, letter);
           for (const mark of commit.unreachable) if (!world.cameBack.has(mark.chatId)) unreachable.add(mark.chatId);
           for (const { chatId, until } of commit.frozen) frozen.set(chatId, until);
+          for (const { chatId, to } of commit.moved ?? []) moved.set(chatId, to);
         });
         await operation(
           by,
@@ -502,7 +507,8 @@ export function sendingWorld(): SendingWorld {
 
   /** Ends after which the same item may be called again, and others of the chat go before it. */
   function again(answer: Answer | undefined): boolean {
-    return answer !== undefined && (answer.kind === 'failure' || answer.status === 429 || answer.status >= 500);
+    if (answer === undefined || answer.kind === 'failure') return answer !== undefined;
+    return answer.status === 429 || answer.status >= 500 || classify(answer).kind === 'migrated';
   }
 
   const world: SendingWorld = {
@@ -512,6 +518,7 @@ export function sendingWorld(): SendingWorld {
     deadLetters,
     unreachable,
     frozen,
+    moved,
     broadcasts,
     lease: { epoch: 0, owner: undefined, begun: [], released: 0 },
     probes: 0,

@@ -3,6 +3,7 @@ import { addTally, emptyTally, type TallyCounts, tallied } from '../../delivery/
 import type { StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { BroadcastBody } from '../../store/models.js';
 import { feed, markedSince, settleRead } from './feeding.js';
+import { learnMoves, marksOf } from './moves.js';
 import type { BroadcastRun, BroadcastStep, Ctx, KnownReach, LoadedBroadcast, PoolDeps, State } from './state.js';
 
 /** The next page of an audience is made when fewer chats than this could go now: what waits for its own chat does not count. */
@@ -66,8 +67,11 @@ function load(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): void {
 /** The marks of people in pages that were made before: flags of the audience are read when a page is made, and again here. */
 async function reachOf(pages: readonly StoredBroadcastPage[], ctx: Ctx, deps: PoolDeps): Promise<KnownReach> {
   const askedAt = ctx.clock.now();
-  const marks = await deps.store.marks(pages.flatMap((page) => page.chats));
-  return { unreachable: new Set(marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId)), askedAt };
+  const marks = await marksOf(
+    pages.flatMap((page) => page.chats),
+    deps,
+  );
+  return { unreachable: new Set(marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId)), askedAt, marks };
 }
 
 /** The run of the broadcast at page `n`, if it is not done. */
@@ -172,7 +176,9 @@ function takeBroadcastPage(
   deps: PoolDeps,
 ): void {
   const { n, broadcast } = run;
-  const { k, chats } = page;
+  const { k } = page;
+  learnMoves(state, reach.marks, ctx, deps);
+  const chats = page.chats.map((chatId) => deps.line.whereIs(chatId));
   run.people += chats.length;
   const known = loaded?.results.filter((result) => result.k === k) ?? [];
   const open = state.ledger.open(n, k, chats.length, known);
@@ -250,7 +256,11 @@ function makePage(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): vo
     if (page.mine) {
       return {
         page,
-        reach: { unreachable: new Set(made.chats.filter((_, index) => made.unreachable[index])), askedAt },
+        reach: {
+          unreachable: new Set(made.chats.filter((_, index) => made.unreachable[index])),
+          askedAt,
+          marks: [],
+        },
       };
     }
     // Somebody else's page (or that of a lost answer) is ours only if a beat is acknowledged after it was read.

@@ -3,6 +3,7 @@ import { StoreError } from '../../store/store.js';
 import type { SenderMessage } from '../sender/state.js';
 import { pageWhole } from './broadcasts.js';
 import { letterPayload } from './feeding.js';
+import { learnMove } from './moves.js';
 import {
   type Ctx,
   type Ended,
@@ -72,7 +73,12 @@ export function commitNext(state: State, ctx: Ctx, deps: PoolDeps): void {
   const { line } = deps;
   const nothing =
     !state.ledger.dirty &&
-    state.deadLetters.length + state.unreachable.length + state.frozen.length + state.closed.length === 0;
+    state.deadLetters.length +
+      state.unreachable.length +
+      state.frozen.length +
+      state.moves.length +
+      state.closed.length ===
+      0;
   // A grant of a later epoch is not this tenure's: what was read before it must not be written under it.
   if (line.commit !== undefined || nothing || line.holding?.grant?.epoch !== state.epoch) return;
   const batch = state.ledger.take();
@@ -83,6 +89,7 @@ export function commitNext(state: State, ctx: Ctx, deps: PoolDeps): void {
       deadLetters: state.deadLetters,
       unreachable: state.unreachable,
       frozen: state.frozen,
+      moved: state.moves,
       results: batch.writes,
       closed: state.closed,
     },
@@ -90,6 +97,7 @@ export function commitNext(state: State, ctx: Ctx, deps: PoolDeps): void {
   state.deadLetters = [];
   state.unreachable = [];
   state.frozen = [];
+  state.moves = [];
   state.closed = [];
   writeCommit(state, taken, ctx.clock.now(), ctx, deps);
 }
@@ -125,6 +133,7 @@ export function onCommitted(
   const { line } = deps;
   line.commit = undefined;
   for (const chatId of unreachable) state.marked.set(chatId, ctx.clock.now());
+  for (const { chatId, to } of taken.commit.moved ?? []) learnMove(state, chatId, to, ctx, deps);
   const byShard = new Map<number, { source: number; index: number; chatId: number }[]>();
   let begun = false;
   for (const { source, index } of [...taken.batch.steps, ...taken.batch.ends]) {

@@ -8,7 +8,8 @@ import { type Ctx, type PoolDeps, placeKey, type State, shardAddress } from './s
 
 /** These chats get no call before `until` (monotonic ms). */
 export function restChats(chats: readonly number[], until: number, ctx: Ctx, deps: PoolDeps): void {
-  for (const chatId of chats) {
+  for (const given of chats) {
+    const chatId = deps.line.whereIs(given);
     ctx.tell(shardAddress(ctx, shardOf(chatId, deps.shards)), { type: 'rest', chats: [{ chatId, until }] });
   }
 }
@@ -99,8 +100,9 @@ export function restFrozen(marks: readonly ChatMark[], ctx: Ctx, deps: PoolDeps)
   const now = ctx.clock.now();
   for (let shard = 0; shard < deps.shards; shard += 1) {
     const chats = marks
-      .filter((mark) => mark.frozenUntil > wall && shardOf(mark.chatId, deps.shards) === shard)
-      .map((mark) => ({ chatId: mark.chatId, until: now + mark.frozenUntil - wall }));
+      .filter((mark) => mark.frozenUntil > wall)
+      .map((mark) => ({ chatId: deps.line.whereIs(mark.chatId), until: now + mark.frozenUntil - wall }))
+      .filter(({ chatId }) => shardOf(chatId, deps.shards) === shard);
     if (chats.length > 0) ctx.tell(shardAddress(ctx, shard), { type: 'rest', chats });
   }
 }

@@ -4,6 +4,7 @@ import type { AppendedPage } from '../../store/page-log.js';
 import { headCount, type PageHead } from '../../store/send-store.js';
 import { addRun } from './broadcasts.js';
 import { feed, markedSince, restFrozen, settleRead } from './feeding.js';
+import { learnMoves, marksOf } from './moves.js';
 import type { Ctx, LoadedPage, PoolDeps, State } from './state.js';
 
 /** Pages of the log read at once. */
@@ -92,7 +93,7 @@ async function complete(
   const [results, deadLetters, marks, bodies] = await Promise.all([
     stage === 'open' ? store.results(page.n) : [],
     stage === 'open' ? store.deadLetters(page.n) : new Map<string, 'dead' | 'unknown'>(),
-    store.marks(chats),
+    marksOf(chats, deps),
     hasBegun ? line.fetchBodies(page.n) : undefined,
   ]);
   return { page, results, deadLetters, marks, askedAt, ...(bodies === undefined ? {} : { bodies }) };
@@ -131,6 +132,7 @@ function takePage(
   ctx: Ctx,
   deps: PoolDeps,
 ): void {
+  learnMoves(state, marks, ctx, deps);
   const count = headCount(page.heads);
   const open = state.ledger.open(page.n, undefined, count, results);
   const byChat = new Map(marks.map((mark) => [mark.chatId, mark]));
@@ -138,7 +140,8 @@ function takePage(
   let settled = 0;
   for (let index = 0; index < count; index += 1) {
     if (state.ledger.isSettled(open.source, index)) continue;
-    const head = headAt(page.heads, index);
+    const given = headAt(page.heads, index);
+    const head = { ...given, chatId: deps.line.whereIs(given.chatId) };
     const id = deliveryId({ bot: deps.line.bot, n: page.n, index });
     const item = { source: open.source, index, id, ...head, body: bodies?.bodies[head.body] };
     const isUnreachable = byChat.get(head.chatId)?.unreachable === true || markedSince(state, head.chatId, askedAt);
@@ -148,7 +151,7 @@ function takePage(
   restFrozen(marks, ctx, deps);
   const items = indexes.map((index) => ({
     index,
-    chatId: headAt(page.heads, index).chatId,
+    chatId: deps.line.whereIs(headAt(page.heads, index).chatId),
     lane: headAt(page.heads, index).lane,
   }));
   feed(state, { source: open.source, n: page.n, k: undefined }, items, ctx, deps);

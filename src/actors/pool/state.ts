@@ -1,9 +1,11 @@
 import type { ObjectId } from 'mongodb';
 import type { Lane, MessageClass } from '../../delivery/lanes.js';
 import type { ItemEnd, KnownResult, Ledger, LedgerBatch } from '../../delivery/ledger.js';
+import type { Item } from '../../delivery/mailbox.js';
 import type { TallyCounts } from '../../delivery/packed.js';
 import type { RateThrottle } from '../../delivery/rate-throttle.js';
 import type { BroadcastStore, StoredBroadcastPage } from '../../store/broadcast-store.js';
+import type { ChatMove } from '../../store/chat-moves.js';
 import type { LeaseGrant, LeaseKeeper } from '../../store/lease-keeper.js';
 import type { BodyRow, BroadcastBody, BroadcastRow } from '../../store/models.js';
 import type { AppendedPage } from '../../store/page-log.js';
@@ -28,6 +30,8 @@ export type PoolMessage =
   | { readonly type: 'turned'; readonly shard: number; readonly lanes: number }
   | Ended
   | PartSent
+  | { readonly type: 'migrated'; readonly chatId: number; readonly to: number }
+  | Handed
   | {
       readonly type: 'unreachable';
       readonly items: readonly { readonly source: number; readonly index: number; readonly chatId: number }[];
@@ -68,6 +72,16 @@ export interface PartSent {
   readonly messageId: number;
 }
 
+/** What waited in a chat that became another one; the tenure is the pool's. */
+export interface Handed {
+  readonly type: 'handed';
+  readonly tenure: number;
+  readonly from: number;
+  readonly to: number;
+  readonly notBefore: number;
+  readonly items: readonly Item[];
+}
+
 /** A page of messages as loading hands it over. */
 export interface LoadedPage {
   readonly page: PageHead;
@@ -95,6 +109,8 @@ export interface LoadedBroadcast {
 export interface KnownReach {
   readonly unreachable: ReadonlySet<number>;
   readonly askedAt: number;
+  /** The marks of them, where they were read. */
+  readonly marks: readonly ChatMark[];
 }
 
 /** All that the pool receives. Reads and writes of an earlier tenure carry its number and are ignored. */
@@ -229,6 +245,7 @@ export interface State {
   deadLetters: NewDeadLetter[];
   unreachable: UnreachableMark[];
   frozen: { chatId: number; until: number }[];
+  moves: ChatMove[];
   closed: { n: number; k: number | undefined }[];
   publishing: boolean;
   publishWanted: boolean;

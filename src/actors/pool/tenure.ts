@@ -42,6 +42,7 @@ export function standby(deps: PoolDeps, up: Set<number>): State {
     deadLetters: [],
     unreachable: [],
     frozen: [],
+    moves: [],
     closed: [],
     publishing: false,
     publishWanted: false,
@@ -68,6 +69,7 @@ export function begin(state: State, ctx: Ctx, deps: PoolDeps, taken: boolean): S
     for (const id of grant.begun) line.begun.add(id);
     void line.client.warm(WARM_CONNECTIONS);
   }
+  line.moving.clear();
   const fresh = standby(deps, state.up);
   fresh.epoch = grant.epoch;
   fresh.phase = 'loading';
@@ -108,6 +110,7 @@ export function onLost(state: State, ctx: Ctx, deps: PoolDeps): State {
   line.begun.clear();
   line.begunDurable.clear();
   line.commit = undefined;
+  line.moving.clear();
   tellShards(ctx, deps, { type: 'reset' });
   ctx.pipe(
     line.client.destroy(),

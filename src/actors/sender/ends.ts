@@ -8,6 +8,7 @@ import { partCount } from '../../delivery/text/cut-text.js';
 import type { BodyRow } from '../../store/models.js';
 import type { CallEntry } from '../../telegram/call-registry.js';
 import { assertNever } from '../runtime.js';
+import { leave } from './moves.js';
 import {
   announce,
   type Call,
@@ -24,12 +25,13 @@ import {
 export function takeOver(
   state: State,
   entry: CallEntry,
+  chatId: number,
   source: number,
   index: number,
   ctx: Ctx,
   deps: SenderDeps,
 ): void {
-  const item = state.boxes.adopt(entry.chatId, source, index);
+  const item = state.boxes.adopt(chatId, source, index);
   const place = state.sources.get(source);
   if (item === undefined || place === undefined) return;
   awaitEnd(state, item, place, entry, ctx, deps);
@@ -52,7 +54,7 @@ export function awaitEnd(state: State, item: Item, place: Source, entry: CallEnt
   );
 }
 
-/** A call has ended: it is settled, made again, or (until groups are built) a migrated group's message is dead. */
+/** A call has ended: it is settled, its next part goes, it is made again, or its chat became another one. */
 export function onEnded(state: State, call: Call, answer: Answer, ctx: Ctx, deps: SenderDeps): State {
   const { item, key, entry } = call;
   const { line, pool } = deps;
@@ -77,23 +79,44 @@ export function onEnded(state: State, call: Call, answer: Answer, ctx: Ctx, deps
       }
       report(state, item, key, call, decision, Math.max(paced, now + decision.restMs), ctx, deps, entry.startedWall);
       return announce(state, ctx, deps);
-    case 'migrate':
-      report(state, item, key, call, { state: 'dead', error: errorOf(outcome) }, paced, ctx, deps, entry.startedWall);
+    case 'migrate': {
+      const to = line.whereIs(decision.toChatId);
+      if (to === entry.chatId) {
+        const end = { state: 'dead', error: errorOf(outcome) } as const;
+        report(state, item, key, call, end, paced, ctx, deps, entry.startedWall);
+        return announce(state, ctx, deps);
+      }
+      giveBack(key, ctx, deps);
+      if (to === item.chatId) state.boxes.retry(item.chatId, paced);
+      else {
+        // The chat stays busy until it is durable that it moved.
+        const { chatId, source, index } = item;
+        state.reported.set(chatId, { source, index, of: 'move', freeAt: paced });
+        if (state.leaving.has(chatId)) leave(state, chatId, ctx, deps);
+        else ctx.tell(pool, { type: 'migrated', chatId, to: decision.toChatId });
+      }
       return announce(state, ctx, deps);
+    }
     case 'again':
-      line.registry.end(key);
-      line.begunDurable.delete(key);
-      if (line.begun.delete(key)) ctx.tell(pool, { type: 'begin' });
+      giveBack(key, ctx, deps);
       state.boxes.retry(item.chatId, Math.max(paced, now + decision.restMs), {
         spend: decision.spendAttempt,
         doubtedSince: decision.doubt ? now : undefined,
       });
       tellLimited(outcome, item.chatId, ctx, deps);
-      ctx.tell(pool, { type: 'slots' });
+      leave(state, item.chatId, ctx, deps);
       return announce(state, ctx, deps);
     default:
       return assertNever(decision);
   }
+}
+
+/** Nothing of the call needs to be durable: its slot is free, and its entry among the begun ones goes. */
+function giveBack(key: string, ctx: Ctx, { line, pool }: SenderDeps): void {
+  line.registry.end(key);
+  line.begunDurable.delete(key);
+  if (line.begun.delete(key)) ctx.tell(pool, { type: 'begin' });
+  ctx.tell(pool, { type: 'slots' });
 }
 
 function tellLimited(outcome: Outcome, chatId: number, ctx: Ctx, deps: SenderDeps): void {
@@ -170,6 +193,7 @@ export function onDurable(
     state.reported.delete(chatId);
     if (reported.of === 'part') state.boxes.advance(chatId, reported.freeAt);
     else state.boxes.settle(chatId, reported.freeAt);
+    leave(state, chatId, ctx, deps);
   }
   const dropped = unreachable.flatMap((chatId) =>
     state.boxes.dropWaiting(chatId).map((item) => ({ source: item.source, index: item.index, chatId })),

@@ -32,6 +32,9 @@ export interface DurableItem {
   readonly chatId: number;
 }
 
+/** An item that comes from another shard, with its page. */
+export interface MovedItem extends Item, Source {}
+
 /** What a shard is told. */
 export type SenderMessage =
   | { readonly type: 'feed'; readonly feed: Feed }
@@ -43,6 +46,14 @@ export type SenderMessage =
   | { readonly type: 'turn'; readonly lane: Lane; readonly quota: number }
   | { readonly type: 'begun' }
   | { readonly type: 'durable'; readonly items: readonly DurableItem[]; readonly unreachable: readonly number[] }
+  | { readonly type: 'move'; readonly chatId: number; readonly to: number; readonly tenure: number }
+  | {
+      readonly type: 'arrive';
+      readonly chatId: number;
+      readonly released: number;
+      readonly notBefore: number;
+      readonly items: readonly MovedItem[];
+    }
   | { readonly type: 'forget'; readonly sources: readonly number[] }
   | { readonly type: 'reset' };
 
@@ -77,7 +88,8 @@ export interface Source {
 export interface Reported {
   readonly source: number;
   readonly index: number;
-  readonly of: 'part' | 'item';
+  /** `move`: the chat became another one, to which the item goes. */
+  readonly of: 'part' | 'item' | 'move';
   readonly freeAt: number;
 }
 
@@ -93,6 +105,10 @@ export interface State {
   announced: number;
   /** By chat: the item that was reported to the pool, whether all of it or a part, and when the chat may go on once that is durable. */
   readonly reported: Map<number, Reported>;
+  /** Chats that became others, whose items are handed over when their call has ended; the tenure is the pool's. */
+  readonly leaving: Map<number, { readonly to: number; readonly tenure: number }>;
+  /** Chats held until items of their old ids have arrived. */
+  readonly awaiting: Set<number>;
   /** Counts the resets: a new one with each loss of the lease. */
   readonly tenure: number;
   ripeAt: number;
@@ -118,6 +134,8 @@ export function empty(tenure: number, generation: number): State {
     loading: new Map(),
     announced: 0,
     reported: new Map(),
+    leaving: new Map(),
+    awaiting: new Set(),
     tenure,
     ripeAt: Number.POSITIVE_INFINITY,
     generation,

@@ -37,6 +37,11 @@ export function onTurn(state: State, lane: Lane, quota: number, ctx: Ctx, deps: 
     }
     const item = state.boxes.next(now, lane);
     if (item === undefined) break;
+    if (line.moving.has(item.chatId)) {
+      state.boxes.hold(item.chatId);
+      state.awaiting.add(item.chatId);
+      continue;
+    }
     const place = state.sources.get(item.source);
     if (place === undefined) throw new Error(`PH_SENDER_SOURCE: no page for handle ${item.source}`);
     const page = line.bodiesAtHand(place.n);

@@ -75,7 +75,7 @@ export function factsOf(update: Readonly<Record<string, unknown>>): UpdateFacts 
     const from = record(content.from) ?? record(content.user) ?? record(record(content.boost)?.source);
     const orderKey = idOf(chat) ?? idOf(content.voter_chat) ?? idOf(from) ?? idOf(record(from)?.user) ?? 0;
     const facts = FOREIGN.has(kind) ? undefined : chatFacts(kind, content, chat, from);
-    const moved = facts === undefined ? undefined : moveOf(content, facts.chatId);
+    const moved = kind === 'message' && facts !== undefined ? moveOf(content, facts.chatId) : undefined;
     return {
       orderKey,
       ...(facts === undefined ? {} : { chat: facts }),

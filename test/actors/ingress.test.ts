@@ -108,6 +108,19 @@ t.test('blocking takes the reachability, any update gives it back', async (t) =>
   await world.system.stop();
 });
 
+t.test('a group became a supergroup: its row moves before anything else is written of the chat', async (t) => {
+  const world = receivingWorld();
+  await world.start();
+  const supergroup = { id: -1_001, type: 'supergroup', title: 'g' };
+  world.arrive({ update_id: 1, message: { message_id: 1, date: 1, chat: supergroup, migrate_from_chat_id: -5 } });
+  await settle(40);
+  t.same(
+    world.events.filter((event) => /^(move|mark) /.test(event)),
+    ['move -5 to -1001', 'mark -1001 ok'],
+  );
+  await world.system.stop();
+});
+
 t.test('the same update three times is handled once', async (t) => {
   const world = receivingWorld([scripted((ctx) => ctx.reply('once'))]);
   await world.start();

@@ -202,6 +202,11 @@ t.test('facts of updates', async (t) => {
     orderKey: 7,
     chat: { chatId: 7 },
   });
+  const moved = (id: number, more: object) =>
+    factsOf({ update_id: 1, message: { chat: { ...group, id }, ...more } }).moved;
+  t.same(moved(-5, { migrate_to_chat_id: -1_001 }), { chatId: -5, to: -1_001 });
+  t.same(moved(-1_001, { migrate_from_chat_id: -5 }), { chatId: -5, to: -1_001 }, 'told in either chat');
+  t.equal(moved(-5, { migrate_to_chat_id: 'x' }), undefined);
   const member = (status: string, more: object = {}) =>
     factsOf({ update_id: 1, my_chat_member: { chat, from: person, new_chat_member: { status, ...more } } }).chat?.reach;
   t.same(

@@ -171,10 +171,12 @@ t.test('what handlers cannot do', async (t) => {
       if (words === 'hang') await new Promise(() => undefined);
       if (words === 'late') setImmediate(() => ctx.reply('too late').catch((error: unknown) => late.push(error)));
       if (words === 'html') await ctx.replyWithHTML('<b>x</b>');
+      if (words === 'parts') await ctx.reply('word '.repeat(1_000));
+      if (words === 'broken') await ctx.replyWithHTML('<b>x');
     }),
   ]);
   await world.start();
-  const words = ['method', 'option', 'long', 'mode', 'hang', 'late', 'html'];
+  const words = ['method', 'option', 'long', 'mode', 'hang', 'late', 'html', 'parts', 'broken'];
   world.arrive(...words.map((word, index) => text(index + 1, index + 1, word)));
   await settle(40);
   for (let i = 0; i < 4; i += 1) await world.clock.advance(31_000);
@@ -185,10 +187,17 @@ t.test('what handlers cannot do', async (t) => {
     long: /^PH_HANDLER_TEXT/,
     mode: /^PH_HANDLER_OPTION: .*Markdown/,
     hang: /^PH_HANDLER_TIMEOUT/,
+    broken: /^PH_HANDLER_TEXT: can't parse entities/,
   });
-  t.same(Object.keys(reasons).length, 5);
+  t.same(Object.keys(reasons).length, 6);
   t.match(late, [{ code: 'PH_HANDLER_LATE' }]);
-  t.match([...world.pages], [[7, [{ text: '<b>x</b>', parseMode: 'HTML' }]]]);
+  t.match(
+    [...world.pages],
+    [
+      [7, [{ text: '<b>x</b>', parseMode: 'HTML' }]],
+      [8, [{ text: 'word '.repeat(1_000), parts: [{ from: 0 }, {}] }]],
+    ],
+  );
   await world.system.stop();
 });
 

@@ -68,6 +68,24 @@ t.test('send_messages takes 1–1,000 messages of one bot', async (t) => {
   t.equal(calls[1]?.args[2], undefined);
 });
 
+t.test('texts that cannot be sent have codes of their own, unless other fields are wrong too', async (t) => {
+  const { services } = fakeServices();
+  const codeOf = (input: object) =>
+    createBroadcast(services, input).then(
+      () => 'taken',
+      (error: unknown) => problemOf(error)?.code,
+    );
+  t.equal(await codeOf({ text: '<b>x', parseMode: 'HTML' }), 'PH_TEXT_MALFORMED');
+  t.equal(await codeOf({ text: ' \n ' }), 'PH_TEXT_MALFORMED');
+  t.equal(await codeOf({ text: `\`${'x '.repeat(2_100)}\``, parseMode: 'MarkdownV2' }), 'PH_TEXT_UNSPLITTABLE');
+  t.equal(await codeOf({ text: '<b>x', parseMode: 'HTML', lane: 'fast' }), 'PH_INPUT_INVALID');
+  t.equal(await codeOf({ text: '<b>x' }), 'taken', 'without a parse mode it is a text like any other');
+  const long = 'word '.repeat(1_000);
+  const { services: others, calls } = fakeServices();
+  await sendMessages(others, { messages: [{ chatId: 1, text: long }] });
+  t.match(calls[0]?.args[1], [{ text: long, parts: [{ from: 0 }, {}] }], 'a long one is cut once, here');
+});
+
 t.test('send_messages refuses what is wrong and names it', async (t) => {
   const send = (body: unknown, key?: string) => wrong((services) => sendMessages(services, body, key));
   const one = (fields: object) =>

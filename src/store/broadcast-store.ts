@@ -61,8 +61,8 @@ export function audienceFilter(bot: string, audience: BroadcastBody['audience'])
   };
 }
 
-/** The send owner's view of broadcasts. */
-export function broadcastStore(store: Store, bot: string): BroadcastStore {
+/** The send owner's view of broadcasts; `pageSize`: people of one page. */
+export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_PAGE): BroadcastStore {
   const { Broadcasts, BroadcastPages, Chats, Pages } = store.models;
   const rows = Broadcasts.collection;
   const parts = BroadcastPages.collection;
@@ -92,13 +92,13 @@ export function broadcastStore(store: Store, bot: string): BroadcastStore {
           { projection: { chatId: 1, reach: 1 } },
         )
         .sort({ _id: 1 })
-        .limit(BROADCAST_PAGE)
+        .limit(pageSize)
         .toArray();
       const last = found.at(-1);
       return {
         chats: found.map((row) => Number(row.chatId)),
         unreachable: found.map((row) => row.reach !== 'ok'),
-        upTo: found.length < BROADCAST_PAGE || last === undefined ? null : last._id,
+        upTo: found.length < pageSize || last === undefined ? null : last._id,
       };
     },
     async openPages(n, fromK) {

@@ -60,12 +60,15 @@ export function senderPoolActor(deps: PoolDeps): ActorSpec<State, OwnMessage> {
       }
       return next;
     },
-    async stop(_state, _ctx, reason) {
+    async stop(state, _ctx, reason) {
       for (const end of unsubscribe) end();
       if (reason === 'restart') return;
       await deps.line.commit?.done;
-      const inAir = new Set([...deps.line.begun].filter((key) => deps.line.registry.get(key) !== undefined));
-      deps.line.holding?.publish({ begun: [...inAir] });
+      // Calls of this process in the air, and those of the owner before whose end as unknown is not durable yet: the next owner must not make them.
+      const doubtful = [...deps.line.begun].filter(
+        (key) => deps.line.registry.get(key) !== undefined || state.begunBefore.has(key),
+      );
+      deps.line.holding?.publish({ begun: doubtful });
       await deps.line.holding?.release();
       deps.line.holding = undefined;
     },

@@ -44,9 +44,10 @@ function load(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): void {
   const read = async (): Promise<LoadedBroadcast | undefined> => {
     const row = await deps.broadcasts.row(n);
     if (row === undefined) return undefined;
-    const [openPages, lastPage, results, deadLetters, bodies] = await Promise.all([
-      deps.broadcasts.openPages(n, row.k),
-      deps.broadcasts.lastPage(n),
+    // One after the other: a page up to the last that is not open is settled, and its results are there. A late write of the owner before may come between.
+    const lastPage = await deps.broadcasts.lastPage(n);
+    const openPages = await deps.broadcasts.openPages(n, row.k);
+    const [results, deadLetters, bodies] = await Promise.all([
       deps.store.results(n, row.k),
       deps.store.deadLetters(n),
       deps.line.fetchBodies(n),
@@ -134,7 +135,7 @@ function takeLoaded(state: State, ctx: Ctx, deps: PoolDeps): void {
 
 /** Its open pages go on where their results end, its audience behind its last page. */
 function takeRun(state: State, run: BroadcastRun, loaded: LoadedBroadcast, ctx: Ctx, deps: PoolDeps): void {
-  const { row, openPages, lastPage, results } = loaded;
+  const { row, openPages, results } = loaded;
   if (row.state === 'done' || row.state === 'cancelled') {
     finish(state, run, ctx, deps);
     return;
@@ -146,6 +147,8 @@ function takeRun(state: State, run: BroadcastRun, loaded: LoadedBroadcast, ctx: 
   run.people = tallied(row.sum);
   const open = new Map(openPages.map((page) => [page.k, page]));
   const byK = new Map(results.map((result) => [result.k, result]));
+  const lastOpen = openPages.at(-1);
+  const lastPage = (lastOpen?.k ?? -1) > (loaded.lastPage?.k ?? -1) ? lastOpen : loaded.lastPage;
   if (lastPage !== undefined) {
     run.nextK = lastPage.k + 1;
     run.after = lastPage.upTo;

@@ -46,6 +46,10 @@ export const WALL_START = Date.UTC(2026, 0, 1);
 /** More events than any seed needs: a loop without progress ends here. */
 const MOST_EVENTS = 400_000;
 
+/** All times are whole multiples of this many a ms: sums and differences are exact, so a timer never fires a hair too early, again and again. */
+const GRID = 1_024;
+export const onGrid = (ms: number): number => Math.ceil(ms * GRID) / GRID;
+
 const realImmediate = globalThis.setImmediate;
 
 /**
@@ -144,13 +148,13 @@ function kernelOf(seed: number, keepLines: boolean, quiet: () => Promise<void>):
     },
     random,
     after(delayMs, run, host) {
-      add(now + delayMs, run, host, undefined);
+      add(onGrid(now + delayMs), run, host, undefined);
     },
     clockOf: (host) => ({
       now: () => now - host.behindMs,
       wallNow: () => WALL_START + now,
       setTimer(delayMs, run) {
-        const localAt = now - host.behindMs + Math.max(0, delayMs);
+        const localAt = onGrid(now - host.behindMs + Math.max(0, delayMs));
         const event = add(localAt + host.behindMs, run, host, localAt);
         return () => {
           event.cancelled = true;

@@ -19,7 +19,7 @@ import { type SendStore, sendStore } from '../../src/store/send-store.js';
 import type { Store } from '../../src/store/store.js';
 import { subscribers } from '../../src/store/subscribers.js';
 import type { TelegramClient } from '../../src/telegram/client.js';
-import type { Host, Kernel } from './kernel.js';
+import { type Host, type Kernel, onGrid } from './kernel.js';
 import type { ModelStore } from './model-store.js';
 import type { ModelTelegram } from './model-telegram.js';
 import type { PlantedBug } from './planted-bugs.js';
@@ -228,7 +228,8 @@ export function simProcess(world: ProcessWorld, machine: number, life: number): 
       host.dead = true;
       cut();
     },
-    suspend(ms: number, frozen: boolean) {
+    suspend(given: number, frozen: boolean) {
+      const ms = onGrid(given);
       host.suspendedUntil = kernel.now + ms;
       if (frozen) host.behindMs += ms;
     },

@@ -1,11 +1,11 @@
 import { deliveryId } from '../../src/delivery/ids.js';
-import type { Rates } from '../../src/delivery/pacing.js';
+import { quietMs } from '../../src/delivery/lease-clock.js';
 import { CHUNK_ITEMS, headAt, RESULT_BYTES, resultAt } from '../../src/delivery/packed.js';
 import { headCount } from '../../src/store/send-store.js';
-import type { Kernel } from './kernel.js';
-import { WALL_START } from './kernel.js';
+import { type Kernel, WALL_START } from './kernel.js';
 import type { Change, ModelStore } from './model-store.js';
 import type { SentCall, TelegramEvents } from './model-telegram.js';
+import type { Plan } from './plan.js';
 import { BOT, type SimProcess } from './process.js';
 import type { Doc } from './rows.js';
 
@@ -36,7 +36,11 @@ interface Delivery {
   state: string;
   /** The outcome is seen by majority reads. */
   durable: boolean;
+  /** It was written by an owner that another had followed already: that one may have read the row before, and then its word counts. */
+  provisional: boolean;
   readonly calls: Made[];
+  /** From when on nothing but the way through the engine could hold its call up; Infinity when something else could. */
+  dueAt: number;
   accepted: number;
   firstAccepted: number;
 }
@@ -70,16 +74,24 @@ export interface Checker extends TelegramEvents {
   readonly counts: { deliveries: number; calls: number; repeated: number; takeovers: number };
 }
 
+/** In a calm run a call of which nothing is in the way comes within this, ms: wake, read, bodies, the write of a begun entry. */
+const PROMPT_MS = 500;
+/** How long a wake is under way at most, ms. */
+const WAKE_MS = 30;
+/** How long a broken cursor takes to be opened again, ms. */
+const CURSOR_MS = 1_000;
+const CHAT_PAUSE_MS = 1_100;
 const FINAL_STATUS: ReadonlySet<number> = new Set([200, 400, 403]);
 
 /** Makes the checker of a run. Its methods throw Violation. */
 export function checker(
   kernel: Kernel,
   store: ModelStore,
-  rates: Rates,
-  concurrency: number,
+  plan: Pick<Plan, 'rates' | 'concurrency' | 'calm'>,
   confirmed: () => number,
+  brokenAt: () => number,
 ): Checker {
+  const { rates, concurrency } = plan;
   const deliveries = new Map<string, Delivery>();
   const byText = new Map<string, Delivery>();
   const chains = new Map<string, Delivery[]>();
@@ -139,7 +151,9 @@ export function checker(
       text: '',
       state: 'queued',
       durable: false,
+      provisional: false,
       calls: [],
+      dueAt: Number.POSITIVE_INFINITY,
       accepted: 0,
       firstAccepted: Number.POSITIVE_INFINITY,
       ...given,
@@ -148,7 +162,10 @@ export function checker(
 
   function onPage(doc: Doc, change: Change): void {
     const n = doc.n as number;
-    if (change.stage === 'committed') committedPages.add(n);
+    if (change.stage === 'committed' && !committedPages.has(n)) {
+      committedPages.add(n);
+      becomesDue(n);
+    }
     if (change.stage !== 'applied' || change.before !== undefined) return;
     kinds.set(n, doc);
     for (const key of (doc.keys as string[] | undefined) ?? [])
@@ -166,6 +183,25 @@ export function checker(
         }),
       );
     }
+  }
+
+  /** The only message of a page, to a private chat, with nothing else to do for anybody: it must be called soon. */
+  function becomesDue(n: number): void {
+    const first = deliveries.get(deliveryId({ bot: BOT, n, index: 0 }));
+    if (first === undefined || first.chatId < 0 || headCount(kinds.get(n)?.heads as Buffer) > 1) return;
+    for (const other of deliveries.values()) if (other.place[0] !== n && !other.durable) return;
+    if (store.all('Pages').some((page) => page.n !== n && page.open === true)) return;
+    const chat = chatStarts.get(first.chatId) ?? Number.NEGATIVE_INFINITY;
+    if (kernel.now - chat > CHAT_PAUSE_MS) first.dueAt = kernel.now;
+  }
+
+  function checkPrompt(found: Delivery, epoch: number): void {
+    if (!plan.calm || found.calls.length > 0 || kinds.size > found.place[0]) return;
+    const quietUntil = (grantedAt.get(epoch) ?? 0) + quietMs(rates).calls;
+    const brokeAt = brokenAt();
+    const cursorAt = found.dueAt > brokeAt - WAKE_MS ? brokeAt + CURSOR_MS : 0;
+    const late = kernel.now - Math.max(found.dueAt, quietUntil, cursorAt);
+    if (late > PROMPT_MS) broken('prompt', `${found.id} is called ${late.toFixed(0)} ms later than it could be`);
   }
 
   function onBroadcastPage(doc: Doc, change: Change): void {
@@ -189,6 +225,8 @@ export function checker(
     const { n, k } = doc as { n: number; k: number };
     const isBroadcast = kinds.get(n)?.kind === 'broadcast';
     const items = doc.items as Buffer;
+    const epoch = doc.epoch as number;
+    const isLate = epoch < Math.max(...grantedAt.keys());
     for (let at = 0; at < items.length / RESULT_BYTES; at += 1) {
       const { state } = resultAt(items, at);
       const id = deliveryId({
@@ -199,16 +237,30 @@ export function checker(
       const found = deliveries.get(id);
       if (found === undefined) broken('nothing without a record', `results of ${id}, which is in no page`);
       if (change.stage === 'committed') {
-        if (state !== 'queued') {
+        // Not when a later row has taken the outcome back meanwhile.
+        if (state !== 'queued' && state === found.state) {
           found.durable = true;
           open.delete(found);
         }
         continue;
       }
-      if (state === found.state) continue;
-      if (found.state !== 'queued') broken('an outcome is final', `${id} was ${found.state} and becomes ${state}`);
+      if (state === found.state) {
+        if (!isLate) found.provisional = false;
+        continue;
+      }
+      if (found.state !== 'queued') takenBack(found, state, epoch > (change.before?.epoch as number));
+      if (state === 'queued') continue;
+      found.provisional = isLate;
       settled(found, state);
     }
+  }
+
+  function takenBack(found: Delivery, state: string, byLaterOwner: boolean): void {
+    if (!found.provisional || !byLaterOwner)
+      broken('an outcome is final', `${found.id} was ${found.state} and becomes ${state}`);
+    found.state = 'queued';
+    found.durable = false;
+    if (found.calls.length > 0) open.add(found);
   }
 
   function settled(found: Delivery, state: string): void {
@@ -272,7 +324,7 @@ export function checker(
   }
 
   function checkRepeat(found: Delivery, epoch: number): void {
-    if (found.durable) broken('at-least-once', `${found.id} is called, its outcome is durable: ${found.state}`);
+    if (found.durable && !found.provisional) broken('at-least-once', `${found.id} is called, its outcome is durable: ${found.state}`);
     for (const { call, epoch: then } of found.calls) {
       if (found.atMostOnce && !certainlyNotSent(call))
         broken('at-most-once', `${found.id} is called again, its call before may have arrived`);
@@ -351,6 +403,7 @@ export function checker(
       checkChat(found, epoch);
       checkReach(call.chatId, epoch);
       checkRates(call.chatId);
+      checkPrompt(found, epoch);
       found.calls.push({ call, epoch });
       made.set(call, found);
       open.add(found);

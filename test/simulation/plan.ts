@@ -42,24 +42,25 @@ const KINDS = [
   'actor',
   'store away',
   'outage',
+  'cursors',
   'block',
   'unblock',
   'write',
   'write',
 ] as const;
-const CALM_KINDS = ['drain', 'write', 'block', 'unblock', 'start'] as const;
+const CALM_KINDS = ['drain', 'write', 'block', 'unblock', 'start', 'cursors', 'cursors', 'cursors'] as const;
 
 /** What can happen. */
 export type IncidentKind = (typeof KINDS)[number] | (typeof CALM_KINDS)[number];
 
-/** Draws a plan. */
-export function planOf(random: SeededRandom): Plan {
-  const calm = random.chance(0.15);
+/** Draws a plan; `forceCalm`: one without faults. */
+export function planOf(random: SeededRandom, forceCalm = false): Plan {
+  const calm = random.chance(0.15) || forceCalm;
   /** Each kind of fault is there in some runs only, so that others are seen alone. */
   const share = (most: number): number => (calm || random.chance(0.5) ? 0 : random.next() * most);
   const faultsEndMs = random.whole(8, 40) * 1_000;
   const kinds = calm ? CALM_KINDS : random.chance(0.5) ? KINDS : KINDS.filter(() => random.chance(0.5));
-  const incidents = Array.from({ length: kinds.length === 0 ? 0 : random.whole(0, calm ? 4 : 12) }, () => ({
+  const incidents = Array.from({ length: kinds.length === 0 ? 0 : random.whole(0, calm ? 20 : 12) }, () => ({
     atMs: random.next() * faultsEndMs,
     kind: random.pick(kinds),
   }));
@@ -71,11 +72,11 @@ export function planOf(random: SeededRandom): Plan {
   ];
   return {
     calm,
-    processes: random.whole(1, 3),
+    processes: random.whole(calm ? 2 : 1, 3),
     concurrency: random.pick([1, 2, 4, 4, 8, 16]),
     rates: { perSecond: random.pick([30, 30, 10, 5]), perChatSecond: random.pick([1, 1, 2]), perGroupMinute: 20 },
     limits: random.pick(['sliding', 'bucket', 'strict']),
-    clients: random.whole(1, 4),
+    clients: random.whole(1, calm ? 2 : 4),
     requests: random.whole(3, 25),
     chats,
     people: random.chance(0.5) ? chats.filter((chat) => chat > 0) : [],

@@ -66,13 +66,33 @@ export interface SimProcess extends Host {
 export interface WakeBus {
   /** Shares of the wakes that are lost or come twice. */
   weather: { lost: number; doubled: number };
-  wake(from: Host): void;
+  wake(): void;
   follow(host: Host, listener: () => void): () => void;
+  /** All cursors end, as with a new primary; each is opened again after a second, from where it was: src/store/wakes.ts. */
+  breakCursors(): void;
+  /** When the cursors were last broken; -Infinity if never. */
+  readonly brokenAt: number;
 }
 
-/** Makes the bus. */
-export function wakeBus(kernel: Kernel): WakeBus {
-  const followers = new Set<{ host: Host; listener: () => void }>();
+const REOPEN_MS = 1_000;
+
+/** Makes the bus; with `forgets` a cursor that is opened again goes on from then: the planted bug. */
+export function wakeBus(kernel: Kernel, forgets: boolean): WakeBus {
+  interface Follower {
+    readonly host: Host;
+    readonly listener: () => void;
+    openAt: number;
+  }
+  const followers = new Set<Follower>();
+  let brokenAt = Number.NEGATIVE_INFINITY;
+
+  function deliver(follower: Follower): void {
+    const wait = follower.openAt - kernel.now;
+    if (wait > 0 && forgets) return;
+    const ms = Math.max(0, wait) + 1 + kernel.random.next() * 20;
+    kernel.after(ms, () => followers.has(follower) && follower.listener(), follower.host);
+  }
+
   const bus: WakeBus = {
     weather: { lost: 0, doubled: 0 },
     wake() {
@@ -85,19 +105,20 @@ export function wakeBus(kernel: Kernel): WakeBus {
         if (lost) kernel.fault('wake: lost');
         const doubled = !lost && kernel.random.chance(bus.weather.doubled);
         if (doubled) kernel.fault('wake: doubled');
-        for (let times = lost ? 0 : doubled ? 2 : 1; times > 0; times -= 1) {
-          kernel.after(
-            1 + kernel.random.next() * 20,
-            () => followers.has(follower) && follower.listener(),
-            follower.host,
-          );
-        }
+        for (let times = lost ? 0 : doubled ? 2 : 1; times > 0; times -= 1) deliver(follower);
       }
     },
     follow(host, listener) {
-      const follower = { host, listener };
+      const follower = { host, listener, openAt: 0 };
       followers.add(follower);
       return () => followers.delete(follower);
+    },
+    breakCursors() {
+      brokenAt = kernel.now;
+      for (const follower of followers) follower.openAt = kernel.now + REOPEN_MS;
+    },
+    get brokenAt() {
+      return brokenAt;
     },
   };
   return bus;
@@ -152,7 +173,7 @@ export function simProcess(world: ProcessWorld, machine: number, life: number): 
   const refused = () => undefined;
   let taking = true;
 
-  log.onAppended(() => world.wakes.wake(host));
+  log.onAppended(() => world.wakes.wake());
 
   function cut(): void {
     for (const request of [...requests]) request.lost();
@@ -195,8 +216,7 @@ export function simProcess(world: ProcessWorld, machine: number, life: number): 
                     broadcasts: broadcastStore(store, BOT, world.broadcastPage),
                     keeper,
                     appended: (listener) => log.onAppended(listener),
-                    wakes: (listener) =>
-                      bug?.wakes?.(world.wakes, host, listener, kernel) ?? world.wakes.follow(host, listener),
+                    wakes: (listener) => world.wakes.follow(host, listener),
                     report: () => undefined,
                     newId: () => new ObjectId(),
                   }),

@@ -36,10 +36,10 @@ const NO_ANSWER_MS = 20_000;
 const CALM_STORE = { latencyMs: 3, commitMs: 2, lost: 0, answerLost: 0, late: 0, cut: 0, slow: 0 };
 const CALM_TELEGRAM = { refused: 0, requestLost: 0, answerLost: 0, error500: 0, tooMany: 0, slow: 0, late: 0 };
 
-/** Runs one seed to its end. `bug` puts a known mistake into the engine; `keepLines` keeps the trace. Never rejects. */
-export async function simulate(seed: number, options: { bug?: PlantedBug; keepLines?: boolean } = {}): Promise<Report> {
+/** Runs one seed to its end. `bug` puts a known mistake into the engine, `calm` makes it a run without faults, `keepLines` keeps the trace. Never rejects. */
+export async function simulate(seed: number, options: { bug?: PlantedBug; calm?: boolean; keepLines?: boolean } = {}): Promise<Report> {
   return withKernel(seed, options.keepLines === true, async (kernel) => {
-    const plan = planOf(kernel.random);
+    const plan = planOf(kernel.random, options.calm);
     const run = runOf(kernel, plan, options.bug);
     let failure: Error | undefined;
     try {
@@ -65,11 +65,11 @@ export async function simulate(seed: number, options: { bug?: PlantedBug; keepLi
 function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
   const { random } = kernel;
   const store = modelStore(kernel);
+  const wakes = wakeBus(kernel, bug?.cursorForgets === true);
   let confirmed = (): number => 0;
-  const check = checker(kernel, store, plan.rates, plan.concurrency, () => confirmed());
+  const check = checker(kernel, store, plan, () => confirmed(), () => wakes.brokenAt);
   const telegram = modelTelegram(kernel, plan.rates, check);
   confirmed = () => telegram.confirmed;
-  const wakes = wakeBus(kernel);
   store.onChange((change) => check.onChange(change));
   store.weather = plan.store;
   telegram.weather = plan.telegram;
@@ -150,6 +150,10 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
           spares: random.chance(0.3),
         };
         return;
+      case 'cursors':
+        kernel.fault('wake: all cursors end');
+        wakes.breakCursors();
+        return;
       case 'block':
         kernel.fault(kind);
         block(chat);
@@ -205,7 +209,7 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
     const klass = () => (random.chance(0.3) ? ('at-most-once' as const) : ('at-least-once' as const));
     const text = () => {
       texts += 1;
-      return `${random.chance(0.04) ? 'poison ' : random.chance(0.02) ? 'cursed ' : ''}#${texts}`;
+      return `${random.chance(0.04) ? 'poison ' : !plan.calm && random.chance(0.02) ? 'cursed ' : ''}#${texts}`;
     };
     const begin = (messages: ClientRequest['messages'], broadcast: boolean): ClientRequest => ({
       messages,
@@ -236,7 +240,7 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
       };
     }
     const dedup = key === undefined && random.chance(0.5);
-    const messages = Array.from({ length: random.whole(1, 8) }, () => {
+    const messages = Array.from({ length: plan.calm && random.chance(0.6) ? 1 : random.whole(1, 8) }, () => {
       const body = text();
       return {
         chatId: random.pick(plan.chats),

@@ -324,7 +324,8 @@ export function checker(
   }
 
   function checkRepeat(found: Delivery, epoch: number): void {
-    if (found.durable && !found.provisional) broken('at-least-once', `${found.id} is called, its outcome is durable: ${found.state}`);
+    if (found.durable && !found.provisional)
+      broken('at-least-once', `${found.id} is called, its outcome is durable: ${found.state}`);
     for (const { call, epoch: then } of found.calls) {
       if (found.atMostOnce && !certainlyNotSent(call))
         broken('at-most-once', `${found.id} is called again, its call before may have arrived`);

@@ -126,7 +126,8 @@ export function modelTelegram(
     if (refuses(chatId)) {
       limited += 1;
       // Strict: the whole bot stays shut for what the first 429 said; what comes meanwhile is refused and does not make it longer.
-      if (telegram.limits === 'strict' && kernel.now >= frozenUntil) frozenUntil = kernel.now + RETRY_AFTER_S * SECOND_MS;
+      if (telegram.limits === 'strict' && kernel.now >= frozenUntil)
+        frozenUntil = kernel.now + RETRY_AFTER_S * SECOND_MS;
       const seconds = kernel.now < frozenUntil ? Math.ceil((frozenUntil - kernel.now) / SECOND_MS) : RETRY_AFTER_S;
       return refusal(429, `Too Many Requests: retry after ${seconds}`, { retry_after: seconds });
     }

@@ -1,5 +1,5 @@
-import type { SendLine } from '../../src/actors/send-line.js';
 import type { Clock } from '../../src/actors/clock.js';
+import type { SendLine } from '../../src/actors/send-line.js';
 import type { KnownResult } from '../../src/delivery/ledger.js';
 import { silentLog } from '../../src/log.js';
 import type { Acceptance } from '../../src/store/acceptance.js';

@@ -37,7 +37,10 @@ const CALM_STORE = { latencyMs: 3, commitMs: 2, lost: 0, answerLost: 0, late: 0,
 const CALM_TELEGRAM = { refused: 0, requestLost: 0, answerLost: 0, error500: 0, tooMany: 0, slow: 0, late: 0 };
 
 /** Runs one seed to its end. `bug` puts a known mistake into the engine, `calm` makes it a run without faults, `keepLines` keeps the trace. Never rejects. */
-export async function simulate(seed: number, options: { bug?: PlantedBug; calm?: boolean; keepLines?: boolean } = {}): Promise<Report> {
+export async function simulate(
+  seed: number,
+  options: { bug?: PlantedBug; calm?: boolean; keepLines?: boolean } = {},
+): Promise<Report> {
   return withKernel(seed, options.keepLines === true, async (kernel) => {
     const plan = planOf(kernel.random, options.calm);
     const run = runOf(kernel, plan, options.bug);
@@ -67,7 +70,13 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
   const store = modelStore(kernel);
   const wakes = wakeBus(kernel, bug?.cursorForgets === true);
   let confirmed = (): number => 0;
-  const check = checker(kernel, store, plan, () => confirmed(), () => wakes.brokenAt);
+  const check = checker(
+    kernel,
+    store,
+    plan,
+    () => confirmed(),
+    () => wakes.brokenAt,
+  );
   const telegram = modelTelegram(kernel, plan.rates, check);
   confirmed = () => telegram.confirmed;
   store.onChange((change) => check.onChange(change));

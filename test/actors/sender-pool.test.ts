@@ -662,6 +662,26 @@ t.test('owning', async (t) => {
     world.check();
   });
 
+  await t.test('a drain before begun calls of the owner before are settled leaves them begun', async (t) => {
+    const world = worldOf(t);
+    const [id = ''] = world.append([one(1, { class: 'at-most-once' })], 'none');
+    world.lease.begun = [id];
+    const release = world.hold(/^openPages/);
+    const first = await world.process();
+    await first.take();
+    await world.clock.advance(100);
+    await first.drain(1_000);
+    await first.system.stop();
+    t.same(world.lease.begun, [id]);
+    first.kill();
+    release();
+    const second = await world.process();
+    await second.take();
+    await world.finish(10_000);
+    t.equal(world.state(id), 'unknown');
+    t.equal(world.calls.length, 0, 'it may have been called: nobody calls it again');
+  });
+
   await t.test('a drain that takes too long ends at its time', async (t) => {
     const world = worldOf(t);
     world.plan = () => ({ afterMs: 60_000 });
@@ -856,6 +876,25 @@ t.test('broadcasts', async (t) => {
       world.check();
     },
   );
+
+  await t.test('a page of the owner before that comes while a broadcast is read at a takeover', async (t) => {
+    const world = worldOf(t);
+    const addPage = world.hold(/^addPage/, 'before', 1);
+    const first = await world.process();
+    await first.take();
+    const n = world.broadcast(chats(10));
+    await world.clock.advance(3_000);
+    const lastPart = world.hold(/^lastPart/, 'before', 1);
+    const second = await world.process();
+    await second.take();
+    await world.clock.advance(500);
+    addPage();
+    await world.clock.advance(100);
+    lastPart();
+    await world.finish(10_000);
+    t.match(world.broadcasts.get(n), { state: 'done', total: 10, sum: { sent: 10 } });
+    world.check();
+  });
 
   await t.test('the store is away while a broadcast is read at a takeover', async (t) => {
     const world = worldOf(t);

@@ -21,7 +21,10 @@ export interface QueuedUpdate {
 
 /** Updates of one answer of Telegram on their way in; `write` may be called again until it succeeds. */
 export interface InboxBatch {
-  /** Resolves once all are durable, with those that this batch brought: what was there before is left out. Rejects with the store's error. */
+  /**
+   * Resolves once all are durable, with those of them that are not settled, by ascending id. What was there before is among them: an owner that was
+   * fenced may have written it after the backlog was read. Rejects with the store's error.
+   */
   write(): Promise<QueuedUpdate[]>;
 }
 
@@ -84,8 +87,10 @@ export function inbox(store: Pick<Store, 'models'>, bot: string, clock: { wallNo
           if (rows.length === 0) return [];
           const refused = await insert(updates, rows);
           if (refused.size === 0) return rows.map(asQueued);
-          const brought = await ownRows(updates, bot, refused);
-          return rows.filter((row) => !refused.has(row.updateId) || brought.has(row.updateId)).map(asQueued);
+          const there = await unsettledRows(updates, bot, refused);
+          return [...rows.filter((row) => !refused.has(row.updateId)), ...there]
+            .sort((a, b) => a.updateId - b.updateId)
+            .map(asQueued);
         },
       };
     },
@@ -124,36 +129,29 @@ export function inbox(store: Pick<Store, 'models'>, bot: string, clock: { wallNo
   };
 }
 
-/** Inserts what is not there yet; answers the rows that a unique index refused, by update id. */
-async function insert(updates: Collection<UpdateRow>, rows: UpdateRow[]): Promise<Map<number, ObjectId>> {
+/** Inserts what is not there yet; answers the ids of the updates that a unique index refused. */
+async function insert(updates: Collection<UpdateRow>, rows: UpdateRow[]): Promise<Set<number>> {
   try {
     await updates.insertMany(rows, { ordered: false });
-    return new Map();
+    return new Set();
   } catch (error) {
     const indexes = duplicates(error);
     if (indexes === undefined) throw error;
-    return new Map(
-      indexes.flatMap((index) => {
-        const row = rows[index];
-        return row === undefined ? [] : [[row.updateId, row._id]];
-      }),
-    );
+    return new Set(indexes.flatMap((index) => rows[index]?.updateId ?? []));
   }
 }
 
-/** Which refused rows are there under the batch's own ids: an earlier try of it had arrived although its answer was lost. */
-async function ownRows(
+/** The rows of refused updates that are not settled. */
+async function unsettledRows(
   updates: Collection<UpdateRow>,
   bot: string,
-  refused: ReadonlyMap<number, ObjectId>,
-): Promise<Set<number>> {
-  const there = await updates
-    .find({ bot, updateId: { $in: [...refused.keys()] } }, { projection: { updateId: 1 } })
-    .toArray();
+  refused: ReadonlySet<number>,
+): Promise<UpdateRow[]> {
+  const there = await updates.find({ bot, updateId: { $in: [...refused] } }).toArray();
   if (there.length < refused.size) {
     throw Object.assign(new Error('an update that exists cannot be read yet'), { code: 'PH_INBOX_UNSEEN' });
   }
-  return new Set(there.filter((row) => refused.get(row.updateId)?.equals(row._id)).map((row) => row.updateId));
+  return there.filter((row) => row.state === 'queued');
 }
 
 async function writeOnce(deadLetters: Collection<DeadLetterRow>, row: DeadLetterRow): Promise<void> {

@@ -35,8 +35,8 @@ t.test('inbox', async (t) => {
   t.same(ids(await first.write()), [10, 11], 'a repeat after a lost answer brings the same');
   t.same(
     ids(await box.batch([text(10, 7, 'a'), text(12, 7, 'c'), text(11, 8, 'b')]).write()),
-    [12],
-    'what others brought is left out',
+    [10, 11, 12],
+    'what a fenced owner may have brought is handed over too',
   );
   t.same(
     ids(
@@ -59,6 +59,7 @@ t.test('inbox', async (t) => {
     state: 'settled',
     settledAt: new Date(5_000),
   });
+  t.same(ids(await box.batch([text(10, 7, 'a'), text(12, 7, 'c')]).write()), [12], 'the settled is left out');
   await box.recordCrashes([
     { updateId: 10, crashes: 2 },
     { updateId: 11, crashes: 2 },

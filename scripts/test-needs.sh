@@ -3,8 +3,8 @@
 #   venv/            a Python virtual environment with SecantusDB, the independent server that the embedded store is compared with, and with
 #                    aiogram and python-telegram-bot, two of the foreign clients that talk to the local Telegram
 #   driver-specs/    the drivers' public specification tests, as the source package of pymongo ships them
-# and Debian's chromium, where there is no /usr/bin/chromium; the test of the chat page drives it.
-# Needs python3 with venv and a PyPI index; python3-venv and chromium are installed on Debian, as root. Ends with 1 and says so when something cannot be had.
+# and Debian's chromium and ruby-foreman, where there is no /usr/bin/chromium or /usr/bin/foreman: the test of the chat page drives the one, that of the Procfile the other.
+# Needs python3 with venv and a PyPI index; python3-venv, chromium and ruby-foreman are installed on Debian, as root. Ends with 1 and says so when something cannot be had.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -46,17 +46,18 @@ driver_specs() {
   touch "$into/driver-specs/$PYMONGO"
 }
 
-chromium() {
-  [ -x /usr/bin/chromium ] && return
+debian() { # command package
+  [ -x "/usr/bin/$1" ] && return
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo 'chromium is missing: install it as /usr/bin/chromium (Debian: apt-get install chromium)' >&2
+    echo "$1 is missing: install it as /usr/bin/$1 (Debian: apt-get install $2)" >&2
     return 1
   fi
-  apt-get update -q && apt-get install -q -y chromium
+  apt-get update -q && apt-get install -q -y "$2"
 }
 
 venv
 secantusdb
 telegram_clients
 driver_specs
-chromium
+debian chromium chromium
+debian foreman ruby-foreman

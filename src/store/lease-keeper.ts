@@ -1,6 +1,7 @@
-import { BEAT_MS, ownerClock, STANDBY_LOOK_MS, standbyClock } from '../delivery/lease-clock.js';
+import { BEAT_MS, LEASE_MS, ownerClock, STANDBY_LOOK_MS, standbyClock } from '../delivery/lease-clock.js';
 import type { Log } from '../log.js';
 import type { OwnerRow } from './models.js';
+import { type SoundOwner, soundOwner } from './owner-row.js';
 import { type ProcessIdentity, provablyDead, sameProcess } from './process-identity.js';
 import { duplicateKey, type Store, StoreError } from './store.js';
 
@@ -87,6 +88,10 @@ interface Wish {
   };
   owner: ReturnType<typeof ownerClock>;
   standby: ReturnType<typeof standbyClock>;
+  /** Since when a document that was edited by hand has stood still, and how it reads; told of once. */
+  unsound: { readonly text: string; readonly since: number } | undefined;
+  /** Rows of the part's results may be of a later epoch than its lease. */
+  outdated: boolean;
   ended: boolean;
   /** Owner writes go one at a time: absolute values that overtook each other would lose an id. */
   writing: Promise<void> | undefined;
@@ -97,6 +102,7 @@ interface Wish {
 /** Starts the keeper of a process. Store errors are a state: it goes on trying, and `mayCall` turns false by the clock. */
 export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperClock, log: Log): LeaseKeeper {
   const owners = store.models.Owners.collection;
+  const results = store.models.Results.collection;
   const wishes = new Set<Wish>();
   let stopped = false;
   let beating = false;
@@ -169,6 +175,12 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
         await create(wish);
         continue;
       }
+      const { sound, wrong } = soundOwner(row);
+      if (wrong.length > 0) {
+        if (stoodStill(wish, row, wrong)) await mend(wish, row, sound);
+        continue;
+      }
+      wish.unsound = undefined;
       // Alive is who was seen beating, not who is written down.
       const mark = `${row.epoch}/${row.beat}`;
       if (wish.seen !== undefined && wish.seen !== mark) wish.holder = row.owner ?? undefined;
@@ -178,15 +190,58 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
     }
   }
 
+  /** Whether a document that was edited by hand has been as it is for as long as a lease holds: no owner writes it any more. */
+  function stoodStill(wish: Wish, row: OwnerRow, wrong: readonly string[]): boolean {
+    const text = JSON.stringify(row);
+    if (wish.unsound?.text !== text) {
+      if (wish.unsound === undefined)
+        log.error(
+          { bot: wish.bot, part: wish.part, code: 'PH_OWNER_DOCUMENT', wrong },
+          'a document of owners is not as an owner writes it (edited by hand?): it is mended once it has stood still for as long as a lease holds',
+        );
+      wish.unsound = { text, since: clock.now() };
+    }
+    return clock.now() - wish.unsound.since >= LEASE_MS;
+  }
+
+  /** Takes over a document that was edited by hand: what is sound of it stays, the epoch goes above all that results know. */
+  async function mend(wish: Wish, row: OwnerRow, sound: SoundOwner): Promise<void> {
+    const startMono = clock.now();
+    const startWall = clock.wallNow();
+    const epoch = Math.max(sound.epoch, await resultsEpoch(wish)) + 1;
+    const { begun, handling, rate } = sound;
+    const raw = row as unknown as Record<string, unknown>;
+    const same = (field: string) => (field in raw ? { [field]: { $eq: raw[field] } } : { [field]: { $exists: false } });
+    const answer = await owners.updateOne({ _id: row._id, ...same('epoch'), ...same('beat') }, {
+      $set: { owner: self, epoch, beat: 0, begun, handling, waiting: 0, ready: false },
+      ...(rate === undefined ? { $unset: { rate: '' } } : {}),
+    } as never);
+    if (answer.matchedCount === 0) return; // somebody wrote it meanwhile: the next look decides
+    wish.unsound = undefined;
+    log.warn({ bot: wish.bot, part: wish.part, epoch }, 'a document of owners was mended');
+    const more = rate === undefined ? {} : { rate };
+    grant(wish, { bot: wish.bot, part: wish.part, epoch, begun, handling, ...more }, startMono, startWall);
+  }
+
+  /** The latest epoch that results of this bot's sending know: whoever owns it must have a later one. */
+  async function resultsEpoch({ bot, part }: Wish): Promise<number> {
+    if (part !== 'send') return 0;
+    const latest = await results.findOne({ bot }, { sort: { epoch: -1 }, projection: { epoch: 1 } });
+    const epoch = Number(latest?.epoch ?? 0);
+    return Number.isSafeInteger(epoch) ? epoch : 0;
+  }
+
   async function create(wish: Wish): Promise<void> {
     const startMono = clock.now();
     const startWall = clock.wallNow();
+    // Of a bot whose document was deleted there may be results already.
+    const epoch = (await resultsEpoch(wish)) + 1;
     try {
       await owners.insertOne({
         bot: wish.bot,
         part: wish.part,
         owner: self,
-        epoch: 1,
+        epoch,
         beat: 0,
         ...wish.fields,
       } as never);
@@ -194,25 +249,28 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
       if (duplicateKey(error) === undefined) throw error;
       return; // another was first, or our own lost answer: the next look decides
     }
-    grant(wish, { bot: wish.bot, part: wish.part, epoch: 1, begun: [], handling: [] }, startMono, startWall);
+    grant(wish, { bot: wish.bot, part: wish.part, epoch, begun: [], handling: [] }, startMono, startWall);
   }
 
   async function takeOver(wish: Wish, row: OwnerRow): Promise<void> {
     const startMono = clock.now();
     const startWall = clock.wallNow();
+    // After a refused write of results the lease may have been set back by hand: one takeover passes all that they know.
+    const epoch = Math.max(row.epoch, wish.outdated ? await resultsEpoch(wish) : 0) + 1;
     const before = (await owners.findOneAndUpdate(
       { bot: wish.bot, part: wish.part, epoch: row.epoch, beat: row.beat },
-      { $set: { owner: self, epoch: row.epoch + 1, beat: 0, ready: false } },
+      { $set: { owner: self, epoch, beat: 0, ready: false } },
       { returnDocument: 'before' },
     )) as unknown as OwnerRow | null;
     if (before === null) return; // it beat, or another was faster
+    wish.outdated = false;
     const { begun, handling, rate } = before;
     grant(
       wish,
       {
         bot: wish.bot,
         part: wish.part,
-        epoch: row.epoch + 1,
+        epoch,
         begun,
         handling,
         ...(rate === undefined || rate === null ? {} : { rate }),
@@ -320,6 +378,8 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
         fields: { begun: [], handling: [], waiting: 0, ready: false },
         owner: ownerClock(),
         standby: standbyClock(),
+        unsound: undefined,
+        outdated: false,
         ended: false,
         writing: undefined,
         version: 0,
@@ -359,7 +419,10 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
             }
           }
         },
-        fenced: (reason) => fenced(wish, reason),
+        fenced(reason) {
+          wish.outdated = true;
+          fenced(wish, reason);
+        },
         listen(events) {
           wish.events = events;
         },

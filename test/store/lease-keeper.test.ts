@@ -56,19 +56,29 @@ async function worldOf(t: Test): Promise<World> {
   const holds: { name: string; released: Promise<void> }[] = [];
 
   function watched(store: Store): Store {
-    const { collection } = store.models.Owners;
-    const counted = new Proxy(collection, {
-      get(target, name) {
-        const value: unknown = Reflect.get(target, name);
-        if (typeof value !== 'function') return value;
-        if (name === 'find')
-          return (filter: object) => ({ toArray: () => run('find', () => target.find(filter).toArray()) });
-        return (...args: unknown[]) => run(String(name), () => value.apply(target, args) as Promise<unknown>);
-      },
-    });
+    const counted = <T extends object>(collection: T): T =>
+      new Proxy(collection, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name);
+          if (typeof value !== 'function') return value;
+          if (name === 'find')
+            return (filter: object) => ({
+              toArray: () =>
+                run('find', () =>
+                  (target as unknown as Store['models']['Owners']['collection']).find(filter).toArray(),
+                ),
+            });
+          return (...args: unknown[]) => run(String(name), () => value.apply(target, args) as Promise<unknown>);
+        },
+      });
+    const { Owners, Results } = store.models;
     return {
       ...store,
-      models: { ...store.models, Owners: { ...store.models.Owners, collection: counted } },
+      models: {
+        ...store.models,
+        Owners: { ...Owners, collection: counted(Owners.collection) },
+        Results: { ...Results, collection: counted(Results.collection) },
+      },
     } as unknown as Store;
   }
 
@@ -374,6 +384,80 @@ t.test('a suspended machine: the wall clock counts too', async (t) => {
   asleep = 8_000;
   t.notOk(holding.mayCall());
   t.ok(holding.mustDestroy());
+});
+
+t.test('a document that was edited by hand', async (t) => {
+  const edits: readonly [string, object, object][] = [
+    ['the epoch is a text', { $set: { epoch: 'seven' } }, { epoch: 1, begun: ['1-1-0'], handling: [5], rate: 12 }],
+    ['the epoch is gone', { $unset: { epoch: '' } }, { epoch: 1, begun: ['1-1-0'] }],
+    ['the epoch is below zero', { $set: { epoch: -3 } }, { epoch: 1 }],
+    ['the beat is gone', { $unset: { beat: '' } }, { epoch: 2, begun: ['1-1-0'] }],
+    ['the beat is no number', { $set: { beat: Number.NaN } }, { epoch: 2 }],
+    ['the owner is a name', { $set: { owner: 'me' } }, { epoch: 2, begun: ['1-1-0'] }],
+    ['the owner is gone', { $unset: { owner: '' } }, { epoch: 2 }],
+    ['the owner is half a process', { $set: { owner: { pid: 'x' } } }, { epoch: 2 }],
+    ['begun is no list', { $set: { begun: 'all' } }, { epoch: 2, begun: [], handling: [5] }],
+    ['begun holds what is no id', { $set: { begun: ['1-1-0', 4, null] } }, { epoch: 2, begun: ['1-1-0'] }],
+    ['handling is gone', { $unset: { handling: '' } }, { epoch: 2, begun: ['1-1-0'], handling: [] }],
+    ['handling holds texts', { $set: { handling: ['5', 5] } }, { epoch: 2, handling: [5] }],
+    ['the rate is a text', { $set: { rate: 'fast' } }, { epoch: 2, begun: ['1-1-0'], rate: undefined }],
+    ['all at once', { $set: { owner: 1, epoch: [], beat: {}, begun: 1, handling: 1, rate: -1 } }, { epoch: 1 }],
+  ];
+  for (const [name, edit, expected] of edits) {
+    await t.test(name, async (t) => {
+      const world = await worldOf(t);
+      const a = await world.side('a');
+      await a.holding.publishNow({ begun: ['1-1-0'], handling: [5], rate: 12, waiting: 3 });
+      a.keeper.stop(); // it is gone: else its next beat would write most of it anew
+      const { collection } = world.of.store.models.Owners;
+      await collection.updateOne({ bot: world.bot }, edit as never);
+      const b = await world.side('b');
+      await world.go(8_000);
+      t.equal(b.grants.length, 0, 'it may be an owner’s that lives');
+      await world.go(4_000);
+      t.match(b.grants, [expected]);
+      t.equal(b.grants[0]?.rate, (expected as { rate?: number }).rate ?? b.grants[0]?.rate);
+      t.ok(b.holding.mayCall());
+      await b.holding.publishNow({ waiting: 1 });
+      await world.go(3_000);
+      t.match(await world.row(), { owner: { host: 'b' }, beat: Number, waiting: 1 }, 'whole again');
+      t.equal(b.losses.length, 0);
+    });
+  }
+
+  await t.test('of an owner that lives: it stops, mends it and goes on', async (t) => {
+    const world = await worldOf(t);
+    const a = await world.side('a');
+    await world.of.store.models.Owners.collection.updateOne({ bot: world.bot }, { $set: { epoch: 'x' } } as never);
+    await world.go(3_000);
+    t.equal(a.losses.length, 1, 'its beat meets nothing');
+    t.notOk(a.holding.mayCall());
+    await world.go(12_000);
+    t.equal(a.grants.length, 2);
+    t.ok(a.holding.mayCall());
+  });
+
+  await t.test('an epoch that was set back passes at once what the results know', async (t) => {
+    const world = await worldOf(t);
+    const results = world.of.store.models.Results.collection;
+    await results.insertOne({ bot: world.bot, n: 1, k: 0, epoch: 700, items: Buffer.alloc(0), left: 0 } as never);
+    await world.of.store.models.Owners.collection.insertOne({
+      ...{ bot: world.bot, part: 'send', owner: null, epoch: 3, beat: 1 },
+      ...{ begun: [], handling: [], waiting: 0 },
+    } as never);
+    const a = await world.side('a');
+    t.match(a.grants, [{ epoch: 4 }]);
+    a.holding.fenced('results of a later epoch');
+    await world.go(1_500);
+    t.match(a.grants.at(-1), { epoch: 701 }, 'once, not 697 times');
+  });
+
+  await t.test('deleted: a new one is above all that the results know', async (t) => {
+    const world = await worldOf(t);
+    const results = world.of.store.models.Results.collection;
+    await results.insertOne({ bot: world.bot, n: 1, k: 0, epoch: 9, items: Buffer.alloc(0), left: 0 } as never);
+    t.match((await world.side('a')).grants, [{ epoch: 10 }]);
+  });
 });
 
 t.test('identities', async (t) => {

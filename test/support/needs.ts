@@ -10,6 +10,7 @@ const PATHS = {
   'telegram-clients': join(INSTALLED, 'venv/telegram-clients.txt'),
   'driver-specs': join(INSTALLED, 'driver-specs/crud/unified'),
   chromium: '/usr/bin/chromium',
+  foreman: '/usr/bin/foreman',
 } as const;
 
 /** Something that a test needs beyond npm. */

@@ -32,7 +32,7 @@ export interface PosthornApi {
   /** These people as active subscribers, by POST /api/users/import. */
   importPeople(chatIds: readonly number[]): Promise<void>;
   /** The id of the accepted broadcast. */
-  broadcast(body: { readonly text: string; readonly class?: string }): Promise<string>;
+  broadcast(body: { readonly text: string; readonly class?: string; readonly botId?: string }): Promise<string>;
   showBroadcast(id: string): Promise<BroadcastView>;
 }
 

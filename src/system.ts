@@ -188,7 +188,12 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
         }),
       );
       await (await bots.look()).settled;
-      await actors.addChild('core/app', worker(botListActor(async () => void (await bots.look()))));
+      const runs = plays('sender') || plays('bot');
+      if (runs || plays('web'))
+        await actors.addChild(
+          'core/app',
+          worker(botListActor(runs ? 'runs' : 'tells', async () => void (await bots.look()))),
+        );
       if (bots.running.includes(bot)) refuse(await bots.met(bot));
     },
     async ready() {

@@ -17,7 +17,11 @@ const AWAIT_MS = 5_000;
 const REOPEN_MS = [50, 1_000] as const;
 /** Where the server serves no tailable cursor, the log's ends are read this often instead, and the cursor is tried again after the second time. */
 const POLL_MS = 150;
+/** After so long without news polls come a little slower: a quiet installation asks its store less than ten times a second. */
+const QUIET = { afterMs: 10_000, pollMs: 200 } as const;
 const TRY_AGAIN_MS = 60_000;
+/** A hint may be lost with its server: it need not wait for a journal or a majority, neither when it is written nor when it is read. */
+const HINT = { w: 1, journal: false } as const;
 /** Pages that one poll reads of at most: what comes is a hint for each bot, not a list. */
 const POLL_PAGES = 1_000;
 
@@ -71,7 +75,13 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
   async function follow(): Promise<void> {
     const open = collection.find(
       {},
-      { tailable: true, awaitData: true, maxAwaitTimeMS: AWAIT_MS, projection: { _id: 0, bot: 1 } },
+      {
+        tailable: true,
+        awaitData: true,
+        maxAwaitTimeMS: AWAIT_MS,
+        projection: { _id: 0, bot: 1 },
+        readConcern: { level: 'local' },
+      },
     );
     cursor = open;
     for await (const row of open) hear((row as unknown as WakeRow).bot);
@@ -79,14 +89,19 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
 
   async function poll(until: number): Promise<void> {
     tails.clear();
+    let newsAt = clock.now();
     while (!stopping.signal.aborted && clock.now() < until) {
-      await look().catch((error: unknown) => log.debug({ error: String(error) }, 'the log could not be polled'));
-      await pause(POLL_MS);
+      const news = await look().catch((error: unknown) => {
+        log.debug({ error: String(error) }, 'the log could not be polled');
+        return false;
+      });
+      if (news) newsAt = clock.now();
+      await pause(clock.now() - newsAt > QUIET.afterMs ? QUIET.pollMs : POLL_MS);
     }
   }
 
-  /** One query for all bots that are listened for. */
-  async function look(): Promise<void> {
+  /** One query for all bots that are listened for; whether there was news. */
+  async function look(): Promise<boolean> {
     const { collection: pages } = store.models.Pages;
     for (const bot of listeners.keys()) {
       if (tails.has(bot)) continue;
@@ -99,7 +114,7 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
       hear(bot);
     }
     const known = [...tails].filter(([bot]) => listeners.has(bot));
-    if (known.length === 0) return;
+    if (known.length === 0) return false;
     const news = (await pages
       .find({ $or: known.map(([bot, n]) => ({ bot, n: { $gt: n } })) }, { projection: { _id: 0, bot: 1, n: 1 } })
       .limit(POLL_PAGES)
@@ -108,6 +123,7 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
       tails.set(bot, Math.max(n, tails.get(bot) ?? 0));
       hear(bot);
     }
+    return news.length > 0;
   }
 
   const pause = (ms: number) =>
@@ -127,7 +143,7 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
   function insert(bot: string): void {
     last.set(bot, clock.now());
     if (!served) return; // the others poll, too
-    collection.insertOne({ bot, part: 'send', at: new Date() }).catch(() => undefined); // a hint only
+    collection.insertOne({ bot, part: 'send', at: new Date() }, { writeConcern: HINT }).catch(() => undefined);
   }
 
   return {

@@ -5,7 +5,6 @@
  * tailable cursors, once where it does not (the collection of wakes is an ordinary one: a cursor on it is refused, as servers without capped collections do).
  */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer as createHttp } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { MongoClient } from 'mongodb';
 import { Pool } from 'undici';
+import { bareTelegram } from './bare-telegram.js';
 import { columns, type Program, startProgram } from './support.js';
 
 const API_KEY = 'bench-key';
@@ -60,36 +60,6 @@ const listening = (server: Server) =>
   new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
   });
-
-/** A Telegram that takes everything at once and notes when: by text, monotonic ms. */
-async function bareTelegram() {
-  const arrived = new Map<string, number>();
-  let messageId = 0;
-  const server = createHttp((request, response) => {
-    const at = performance.now();
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const method = /[^/]+$/.exec(request.url ?? '')?.[0] ?? '';
-      const answer = (result: unknown) => response.end(JSON.stringify({ ok: true, result }));
-      if (method === 'getUpdates') {
-        const timer = setTimeout(() => answer([]), 20_000);
-        response.on('close', () => clearTimeout(timer));
-        return;
-      }
-      if (method === 'sendMessage') {
-        const { text } = JSON.parse(Buffer.concat(chunks).toString()) as { text: string };
-        if (!arrived.has(text)) arrived.set(text, at);
-        messageId += 1;
-        answer({ message_id: messageId });
-        return;
-      }
-      answer(method === 'getMe' ? { id: 1, is_bot: true, first_name: 'Bench', username: 'bench_bot' } : true);
-    });
-  });
-  await listening(server);
-  return { url: `http://127.0.0.1:${portOf(server)}`, arrived, close: () => server.closeAllConnections() };
-}
 
 /** A proxy before the store that counts the commands that go through it, by name. */
 async function countingProxy(toPort: number) {
@@ -174,7 +144,7 @@ async function measured(served: boolean, options: Options, dir: string, programs
     await sleep(50);
   }
   await web.close();
-  const waits = [...accepted].map(([text, at]) => (telegram.arrived.get(text) ?? 0) - at).sort((a, b) => a - b);
+  const waits = [...accepted].map(([text, at]) => (telegram.arrived.get(text)?.at ?? 0) - at).sort((a, b) => a - b);
   const share = (part: number) => waits[Math.min(waits.length - 1, Math.floor(waits.length * part))] ?? 0;
 
   say(`${wakes}: ${options.idleSeconds} s with nothing to do`);

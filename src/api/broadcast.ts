@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BroadcastView } from '../store/broadcasts.js';
+import type { BroadcastMoveName, BroadcastView } from '../store/broadcasts.js';
 import { chosenBot } from './bot-choice.js';
 import { boundedText } from './bounded-text.js';
 import { checked } from './checked.js';
@@ -68,12 +68,35 @@ export async function createBroadcast(
   return acceptBroadcast(services, broadcast, idempotencyOf('broadcast', idempotencyKey, input));
 }
 
+/** True once nothing of a broadcast changes any more: it is done, or cancelled with its last call ended. Never throws. */
+export const isOver = ({ state, finishedAt }: BroadcastView): boolean =>
+  state === 'done' || (state === 'cancelled' && finishedAt !== undefined);
+
+const NEEDED: Readonly<Record<BroadcastMoveName, string>> = {
+  pause: 'only a running one can be paused',
+  resume: 'only a paused one can be resumed',
+  cancel: 'only a running or paused one can be cancelled',
+};
+
+const missing = (): Problem =>
+  new Problem({ status: 404, code: 'PH_BROADCAST_NOT_FOUND', detail: 'There is no broadcast with this id.' });
+
+/**
+ * POST /api/broadcasts/:id/pause, resume, cancel: resolves with the object as it is then. What is in the air ends as it ends.
+ * Throws a Problem: 404 PH_BROADCAST_NOT_FOUND, 409 PH_BROADCAST_STATE when its state does not allow it.
+ */
+export async function moveBroadcast(services: Services, id: string, move: BroadcastMoveName): Promise<BroadcastView> {
+  const answer = await services.moveBroadcast(id, move);
+  if (answer === undefined) throw missing();
+  if (answer.moved) return answer.view;
+  const detail = `The broadcast is ${answer.view.state}: ${NEEDED[move]}.`;
+  throw new Problem({ status: 409, code: 'PH_BROADCAST_STATE', detail });
+}
+
 /** GET /api/broadcasts/:id. Throws a Problem 404 PH_BROADCAST_NOT_FOUND. */
 export async function getBroadcast(services: Services, id: string): Promise<BroadcastView> {
   const found = await services.findBroadcast(id);
-  if (found === undefined) {
-    throw new Problem({ status: 404, code: 'PH_BROADCAST_NOT_FOUND', detail: 'There is no broadcast with this id.' });
-  }
+  if (found === undefined) throw missing();
   return found;
 }
 

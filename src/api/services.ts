@@ -1,6 +1,6 @@
 import type { Acceptance } from '../store/acceptance.js';
 import type { BotFields } from '../store/bots.js';
-import type { BroadcastView } from '../store/broadcasts.js';
+import type { BroadcastMoveName, BroadcastView } from '../store/broadcasts.js';
 import type { ImportOptions, ImportResult, PeoplePage, PeopleQuery, PersonView } from '../store/people.js';
 import type { Met } from '../telegram/get-me.js';
 import type { BotObject } from './bots.js';
@@ -45,6 +45,11 @@ export interface Services {
   /** The object of GET /api/deliveries/:id. */
   findDelivery(id: string): Promise<object | undefined>;
   findBroadcast(id: string): Promise<BroadcastView | undefined>;
+  /** Undefined when there is no such broadcast; `moved` is false when its state does not allow the move. */
+  moveBroadcast(
+    id: string,
+    move: BroadcastMoveName,
+  ): Promise<{ readonly moved: boolean; readonly view: BroadcastView } | undefined>;
   listBroadcasts(query: { bot?: string; cursor?: string; limit: number }): Promise<Page<BroadcastView>>;
   processes(): Promise<readonly ProcessView[]>;
 }

@@ -10,7 +10,7 @@ import {
   listBots,
   openRequests,
 } from '../store/bots.js';
-import { findBroadcast, listBroadcasts } from '../store/broadcasts.js';
+import { findBroadcast, listBroadcasts, moveBroadcast } from '../store/broadcasts.js';
 import { findDelivery } from '../store/deliveries.js';
 import type { BotRates } from '../store/models.js';
 import { findPerson, importPeople, listPeople } from '../store/people.js';
@@ -87,6 +87,7 @@ export function storeServices(store: Store, acceptance: Acceptance, now: () => D
     findPerson: (bot, chatId) => findPerson(store, bot, chatId),
     findDelivery: (id) => findDelivery(store, id),
     findBroadcast: (id) => findBroadcast(store, id),
+    moveBroadcast: (id, move) => moveBroadcast(store, id, move),
     listBroadcasts: (query) => listBroadcasts(store, query),
     processes: () => listProcesses(store),
   };

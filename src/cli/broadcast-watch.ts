@@ -1,4 +1,4 @@
-import { getBroadcast } from '../api/broadcast.js';
+import { getBroadcast, isOver } from '../api/broadcast.js';
 import { problemOf } from '../api/problem.js';
 import type { ProcessView, Services } from '../api/services.js';
 import type { BroadcastView } from '../store/broadcasts.js';
@@ -26,8 +26,8 @@ export interface Watched {
 
 /** One line of figures: sent and the rest, rate, time to go. Never throws. */
 export function figures(view: BroadcastView): string {
-  const { state, sent, total, blocked, dead, unknown, ratePerSecond, etaMs } = view;
-  const rest = Object.entries({ blocked, dead, unknown }).filter(([, count]) => count > 0);
+  const { state, sent, total, blocked, dead, unknown, cancelled, skipped, ratePerSecond, etaMs } = view;
+  const rest = Object.entries({ blocked, dead, unknown, cancelled, skipped }).filter(([, count]) => count > 0);
   const going = state === 'running' ? [`${ratePerSecond.toFixed(1)}/s`] : [state];
   if (state === 'running' && etaMs !== null) going.push(`ETA ${span(etaMs)}`);
   return [`sent ${sent} of ${total}`, ...rest.map(([name, count]) => `${name} ${count}`), ...going].join(' · ');
@@ -55,7 +55,7 @@ export async function watchBroadcast(services: Services, id: string, clock: Watc
     try {
       const view = await getBroadcast(services, id);
       reachedAt = clock.now();
-      if (view.state === 'done' || view.state === 'cancelled') return { end: 'over', view };
+      if (isOver(view)) return { end: 'over', view };
       show(figures(view), view.total > 0 ? (view.total - view.remaining) / view.total : undefined);
       if (clock.now() - lookedForSender >= SENDER_LOOK_MS) {
         lookedForSender = clock.now();

@@ -141,7 +141,7 @@ export async function runProgram(
       run(async (s) => (await broadcasting()).broadcast(s, text, options))(),
     );
 
-  const broadcasts = program.command('broadcasts').description('broadcasts: list, show');
+  const broadcasts = program.command('broadcasts').description('broadcasts: list, show, pause, resume, cancel');
   broadcasts
     .command('list')
     .description('list broadcasts, newest first')
@@ -166,6 +166,17 @@ export async function runProgram(
     .action((id: string, options: { json?: true }) =>
       run(async (s) => (await broadcasting()).showBroadcast(s, id, options.json === true))(),
     );
+  const moves = { pause: 'hold it until it is resumed', resume: 'let a paused one go on', cancel: 'end it for good' };
+  for (const move of ['pause', 'resume', 'cancel'] as const) {
+    broadcasts
+      .command(move)
+      .description(moves[move])
+      .argument('<id>')
+      .option(...JSON_OPTION)
+      .action((id: string, options: { json?: true }) =>
+        run(async (s) => (await broadcasting()).moveBroadcastState(s, id, move, options.json === true))(),
+      );
+  }
 
   const bots = program.command('bots').description('bots: add, list, remove');
   bots

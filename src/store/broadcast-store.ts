@@ -1,6 +1,6 @@
 import { Binary, ObjectId } from 'mongodb';
-import { packChats, type TallyCounts } from '../delivery/packed.js';
-import type { BroadcastBody, BroadcastPageRow, BroadcastRow } from './models.js';
+import { emptyTally, packChats, type TallyCounts } from '../delivery/packed.js';
+import type { BroadcastBody, BroadcastPageRow, BroadcastRow, ChatRow } from './models.js';
 import { bytes } from './send-store.js';
 import { duplicateKey, type Store } from './store.js';
 
@@ -24,18 +24,34 @@ export interface StoredBroadcastPage {
   readonly mine: boolean;
 }
 
+/** What the operator has made of a broadcast, as its row says. */
+export interface BroadcastWish {
+  readonly n: number;
+  readonly state: BroadcastRow['state'];
+}
+
+/** Which of some chats a broadcast that goes on must not call: found unreachable, or no subscriber any more. */
+export interface AudienceFlags {
+  readonly unreachable: ReadonlySet<number>;
+  readonly stopped: ReadonlySet<number>;
+}
+
 /** What the send owner reads and writes of the broadcasts of one bot. */
 export interface BroadcastStore {
   row(n: number): Promise<BroadcastRow | undefined>;
-  /** The first move: no row means running. */
+  /** The states of these broadcasts; one without a row is not in the answer. */
+  wishes(ns: readonly number[]): Promise<BroadcastWish[]>;
+  /** The first move: no row means running. A row that a pause had made gets its start and estimate. */
   begin(n: number, estimate: number, at: Date): Promise<BroadcastRow>;
-  count(audience: BroadcastBody['audience']): Promise<number>;
+  /** People of an audience behind the uid `after` (default: all). */
+  count(audience: BroadcastBody['audience'], after?: ObjectId | null): Promise<number>;
+  flags(chats: readonly number[]): Promise<AudienceFlags>;
   audience(audience: BroadcastBody['audience'], after: ObjectId | null): Promise<AudiencePage>;
   openPages(n: number, fromK: number): Promise<StoredBroadcastPage[]>;
   lastPage(n: number): Promise<StoredBroadcastPage | undefined>;
   addPage(n: number, k: number, id: ObjectId, after: ObjectId | null, page: AudiencePage): Promise<StoredBroadcastPage>;
-  /** Compare-and-set on (state, k): false when another had moved it. */
-  move(n: number, from: { k: number }, to: BroadcastMove): Promise<boolean>;
+  /** Compare-and-set on k, on whether it is cancelled, and on not being finished: false when another had moved it. */
+  move(n: number, from: { readonly k: number; readonly cancelled?: boolean }, to: BroadcastMove): Promise<boolean>;
   /** The page of the log is done with. */
   close(n: number): Promise<void>;
 }
@@ -66,17 +82,23 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
   const { Broadcasts, BroadcastPages, Chats, Pages } = store.models;
   const rows = Broadcasts.collection;
   const parts = BroadcastPages.collection;
+  const behind = (audience: BroadcastBody['audience'], after: ObjectId | null) => ({
+    ...audienceFilter(bot, audience),
+    ...(after === null ? {} : { _id: { $gt: after } }),
+  });
 
   return {
     async row(n) {
       return ((await rows.findOne({ bot, n })) as unknown as BroadcastRow | null) ?? undefined;
     },
     async begin(n, estimate, at) {
-      const sum: TallyCounts = { sent: 0, blocked: 0, dead: 0, unknown: 0, cancelled: 0, skipped: 0 };
       await rows
         .updateOne(
-          { bot, n },
-          { $setOnInsert: { state: 'running', sum, k: 0, estimate, ratePerSecond: 0, startedAt: at } },
+          { bot, n, startedAt: { $exists: false } },
+          {
+            $set: { estimate, startedAt: at },
+            $setOnInsert: { state: 'running', sum: emptyTally(), k: 0, ratePerSecond: 0 },
+          },
           { upsert: true },
         )
         .catch((error: unknown) => {
@@ -84,13 +106,26 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
         });
       return (await rows.findOne({ bot, n })) as unknown as BroadcastRow;
     },
-    count: (audience) => Chats.collection.countDocuments(audienceFilter(bot, audience)),
+    async wishes(ns) {
+      const found = await rows.find({ bot, n: { $in: [...ns] } }, { projection: { n: 1, state: 1 } }).toArray();
+      return (found as unknown as BroadcastRow[]).map(({ n, state }) => ({ n, state }));
+    },
+    count: (audience, after = null) => Chats.collection.countDocuments(behind(audience, after)),
+    async flags(chats) {
+      const found = (await Chats.collection
+        .find(
+          { bot, chatId: { $in: [...chats] }, $or: [{ reach: { $ne: 'ok' } }, { subscription: { $ne: 'active' } }] },
+          { projection: { chatId: 1, reach: 1, subscription: 1 } },
+        )
+        .toArray()) as unknown as ChatRow[];
+      return {
+        unreachable: new Set(found.filter((row) => row.reach !== 'ok').map((row) => Number(row.chatId))),
+        stopped: new Set(found.filter((row) => row.subscription !== 'active').map((row) => Number(row.chatId))),
+      };
+    },
     async audience(audience, after) {
       const found = await Chats.collection
-        .find(
-          { ...audienceFilter(bot, audience), ...(after === null ? {} : { _id: { $gt: after } }) },
-          { projection: { chatId: 1, reach: 1 } },
-        )
+        .find(behind(audience, after), { projection: { chatId: 1, reach: 1 } })
         .sort({ _id: 1 })
         .limit(pageSize)
         .toArray();
@@ -137,7 +172,13 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
     async move(n, from, to) {
       const { state, ...fields } = to;
       const answer = await rows.updateOne(
-        { bot, n, k: from.k, state: { $ne: 'done' } },
+        {
+          bot,
+          n,
+          k: from.k,
+          state: { $in: from.cancelled === true ? ['cancelled'] : ['running', 'paused'] },
+          finishedAt: { $exists: false },
+        },
         { $set: { ...fields, ...(state === undefined ? {} : { state }) } },
       );
       return answer.matchedCount > 0;

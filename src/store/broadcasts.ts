@@ -2,9 +2,12 @@ import { broadcastId, parseBroadcastId } from '../delivery/ids.js';
 import { addTally, emptyTally, tallied } from '../delivery/packed.js';
 import { audienceFilter } from './broadcast-store.js';
 import type { BroadcastRow, PageRow, ResultRow } from './models.js';
-import type { Store } from './store.js';
+import { duplicateKey, type Store } from './store.js';
 
-/** A broadcast as the API shows it. `total` is an estimate until the audience is read to its end; times are ISO 8601 UTC. */
+/**
+ * A broadcast as the API shows it. `total` is an estimate until the audience is read to its end; times are ISO 8601 UTC. A cancelled one has
+ * `finishedAt` once the last call that was in the air has ended and all counts are final.
+ */
 export interface BroadcastView {
   readonly id: string;
   readonly name?: string;
@@ -28,13 +31,63 @@ const FIELDS = { bot: 1, n: 1, at: 1, broadcast: 1 } as const;
 
 /** One broadcast by its id; undefined when there is none. Rejects with the driver's error while the store is away. */
 export async function findBroadcast(store: Store, id: string): Promise<BroadcastView | undefined> {
+  const page = await pageOf(store, id);
+  return page === undefined ? undefined : figures(store, page);
+}
+
+async function pageOf(store: Store, id: string): Promise<PageRow | undefined> {
   const place = parseBroadcastId(id);
   if (place === undefined) return undefined;
   const page = (await store.models.Pages.collection.findOne(
     { bot: place.bot, n: place.n, kind: 'broadcast' },
     { projection: FIELDS },
   )) as unknown as PageRow | null;
-  return page === null ? undefined : figures(store, page);
+  return page ?? undefined;
+}
+
+/** What an operator may do to a broadcast. */
+export type BroadcastMoveName = 'pause' | 'resume' | 'cancel';
+
+type MovedState = 'running' | 'paused' | 'cancelled';
+const MOVES: Readonly<Record<BroadcastMoveName, { readonly from: readonly MovedState[]; readonly to: MovedState }>> = {
+  pause: { from: ['running'], to: 'paused' },
+  resume: { from: ['paused'], to: 'running' },
+  cancel: { from: ['running', 'paused'], to: 'cancelled' },
+};
+
+/**
+ * Pauses, resumes or cancels a broadcast by one compare-and-set of its row, which the owner of the bot then follows (a wake tells it at once).
+ * `moved` is false when its state does not allow it; undefined when there is no such broadcast. Rejects with the driver's error while the store is away.
+ */
+export async function moveBroadcast(
+  store: Store,
+  id: string,
+  move: BroadcastMoveName,
+): Promise<{ readonly moved: boolean; readonly view: BroadcastView } | undefined> {
+  const page = await pageOf(store, id);
+  if (page === undefined) return undefined;
+  const { bot, n } = page;
+  const { from, to } = MOVES[move];
+  const rows = store.models.Broadcasts.collection;
+  const change = { $set: { state: to, ...(to === 'running' ? {} : { ratePerSecond: 0 }) } };
+  const filter = { bot, n, state: { $in: [...from] } };
+  // No row means running: it is made by this move, unless the owner makes it meanwhile.
+  const made = from.includes('running')
+    ? await rows
+        .updateOne(filter, { ...change, $setOnInsert: { sum: emptyTally(), k: 0 } }, { upsert: true })
+        .then((answer) => answer.matchedCount + answer.upsertedCount > 0)
+        .catch((error: unknown) => {
+          if (duplicateKey(error) === undefined) throw error;
+          return false;
+        })
+    : false;
+  const moved = made || (await rows.updateOne(filter, change)).matchedCount > 0;
+  // A hint only: the owner looks each second anyway.
+  if (moved)
+    await store.models.Wakes.collection
+      .insertOne({ bot, part: 'send', at: new Date() } as never)
+      .catch(() => undefined);
+  return { moved, view: await figures(store, page) };
 }
 
 /** Broadcasts of one bot (default: the first by id that has some), newest first. `cursor` is the `next` of the page before. */
@@ -78,7 +131,7 @@ async function figures(store: Store, page: PageRow): Promise<BroadcastView> {
     ratePerSecond: rate,
     etaMs: remaining === 0 ? 0 : rate > 0 ? Math.round((remaining / rate) * 1000) : null,
     createdAt: page.at.toISOString(),
-    startedAt: row?.startedAt.toISOString() ?? null,
+    startedAt: row?.startedAt?.toISOString() ?? null,
     ...(row?.finishedAt === undefined ? {} : { finishedAt: row.finishedAt.toISOString() }),
   };
 }

@@ -16,6 +16,8 @@ export interface LeaseGrant {
   readonly handling: readonly number[];
   /** The throttled rate of the owner before, messages a second; absent = none. */
   readonly rate?: number;
+  /** Epoch ms until which Telegram makes the bot wait, as the owner before was told; absent = it was not. */
+  readonly waitUntil?: number;
 }
 
 /** What an owner publishes about its part. All are absolute values. */
@@ -23,6 +25,7 @@ export interface Published {
   readonly begun?: readonly string[];
   readonly handling?: readonly number[];
   readonly rate?: number | undefined;
+  readonly waitUntil?: number;
   readonly waiting?: number;
   readonly ready?: boolean;
 }
@@ -83,6 +86,7 @@ interface Wish {
     begun: readonly string[];
     handling: readonly number[];
     rate?: number | undefined;
+    waitUntil?: number;
     waiting: number;
     ready: boolean;
   };
@@ -264,7 +268,7 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
     )) as unknown as OwnerRow | null;
     if (before === null) return; // it beat, or another was faster
     wish.outdated = false;
-    const { begun, handling, rate } = before;
+    const { begun, handling, rate, waitUntil } = before;
     grant(
       wish,
       {
@@ -274,6 +278,7 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
         begun,
         handling,
         ...(rate === undefined || rate === null ? {} : { rate }),
+        ...(waitUntil === undefined || waitUntil === null ? {} : { waitUntil }),
       },
       startMono,
       startWall,
@@ -288,6 +293,7 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
       waiting: 0,
       ready: false,
       ...(given.rate === undefined ? {} : { rate: given.rate }),
+      ...(given.waitUntil === undefined ? {} : { waitUntil: given.waitUntil }),
     };
     if (wish.ended) {
       void surrender(wish, given.epoch);

@@ -39,6 +39,8 @@ export interface OwnerRow {
   handling: number[];
   /** The send rate that holds now, messages a second; absent = the configured one. */
   rate?: number;
+  /** Epoch ms until which Telegram makes the whole bot wait (429); absent = it never did. */
+  waitUntil?: number;
   /** Messages by chat id that are not settled. */
   waiting: number;
   /** True once the quiet time after a takeover is over. */
@@ -113,12 +115,14 @@ export interface BroadcastRow {
   sum: TallyCounts;
   /** The first open page; figures are `sum` plus the tallies of the pages from here on. */
   k: number;
-  /** How many people the audience is thought to have until it is read to its end. */
-  estimate: number;
+  /** How many people the audience is thought to have until it is read to its end; absent before its first page is made. */
+  estimate?: number;
   /** People in all, once the audience is read to its end. */
   total?: number;
   ratePerSecond: number;
-  startedAt: Date;
+  /** Absent while it waits for its turn: a row made by a pause or a cancel. */
+  startedAt?: Date;
+  /** Everything is settled: of a cancelled broadcast later than its state. */
   finishedAt?: Date;
 }
 
@@ -256,6 +260,7 @@ export function defineModels(connection: Connection) {
         begun: [String],
         handling: [Number],
         rate: Number,
+        waitUntil: Number,
         waiting: Number,
         ready: Boolean,
       },

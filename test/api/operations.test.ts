@@ -1,7 +1,7 @@
 import t from 'tap';
 import { systemClock } from '../../src/actors/clock.js';
 import { addBot, listBots, removeBot } from '../../src/api/bots.js';
-import { createBroadcast, getBroadcast, listBroadcasts } from '../../src/api/broadcast.js';
+import { createBroadcast, getBroadcast, listBroadcasts, moveBroadcast } from '../../src/api/broadcast.js';
 import { notifyTelegram } from '../../src/api/notify.js';
 import { getUser, importUsers, listUsers } from '../../src/api/people.js';
 import { Problem, problemOf } from '../../src/api/problem.js';
@@ -14,7 +14,7 @@ import { pageLog } from '../../src/store/page-log.js';
 import { importPeople } from '../../src/store/people.js';
 import { type Store, StoreError } from '../../src/store/store.js';
 import type { Met } from '../../src/telegram/get-me.js';
-import { fakeServices } from '../support/fake-services.js';
+import { broadcastView, fakeServices } from '../support/fake-services.js';
 import { testStores } from '../support/test-store.js';
 
 /** The wrong fields that an operation names, as `field: expected`. */
@@ -192,6 +192,22 @@ t.test('broadcasts', async (t) => {
   t.match(await refused({ text: 'a', botId: '77' }), [/^botId: /]);
   t.match(await refused({ text: 'a', botId: 1 }), [/^botId: /]);
   await t.rejects(getBroadcast(services, 'none'), { status: 404, code: 'PH_BROADCAST_NOT_FOUND' });
+  t.match(await moveBroadcast(services, '1-3', 'pause'), { state: 'paused' });
+  t.same(calls.at(-1)?.args, ['1-3', 'pause']);
+  await t.rejects(moveBroadcast(services, 'none', 'pause'), { status: 404, code: 'PH_BROADCAST_NOT_FOUND' });
+  for (const [move, state] of [
+    ['pause', 'paused'],
+    ['resume', 'running'],
+    ['cancel', 'done'],
+  ] as const) {
+    const { services: still } = fakeServices({
+      moveBroadcast: async () => ({ moved: false, view: broadcastView({ state }) }),
+    });
+    const detail = new RegExp(
+      `^The broadcast is ${state}: only a .* can be ${move === 'cancel' ? 'cancelled' : `${move}d`}`,
+    );
+    await t.rejects(moveBroadcast(still, '1-3', move), { status: 409, code: 'PH_BROADCAST_STATE', detail });
+  }
   await listBroadcasts(services, { limit: '1000', cursor: 'c', botId: '1' });
   t.same(calls.at(-1)?.args, [{ limit: 1000, cursor: 'c', bot: '1' }]);
   for (const limit of ['0', '1001', 'x', '-1', '', ['1', '2']]) {

@@ -230,6 +230,14 @@ t.test('a watch follows a broadcast to its end, or says that nobody sends', asyn
     ).result,
     { code: 'PH_STORE_AWAY' },
   );
+  const cancelled = { state: 'cancelled', sent: 4, cancelled: 2 } as const;
+  const stopped = await watched(
+    (at) => broadcastView(at < 2_000 ? { ...cancelled, remaining: 4 } : { ...cancelled, skipped: 4, finishedAt: 'x' }),
+    () => true,
+  );
+  t.match(stopped.result, { end: 'over', view: { state: 'cancelled', skipped: 4 } });
+  t.ok(stopped.at >= 2_000, 'not before its counts are final');
+  t.equal(stopped.shown[0], 'sent 4 of 10 · cancelled 2 · cancelled');
   const gone = await watched(
     () => new TypeError('a bug'),
     () => true,
@@ -308,6 +316,8 @@ t.test('users import and broadcast on the embedded store, which each command ope
   t.match(await run(t, ['migrate'], env), { exit: 0, out: /chats/ });
   t.match(await run(t, ['broadcasts', 'list', '--json'], env), { exit: 0, out: /"items"/ });
   t.match(await run(t, ['broadcasts', 'show', 'none'], env), { exit: 1, err: /PH_BROADCAST_NOT_FOUND/ });
+  t.match(await run(t, ['broadcasts', 'cancel', 'none'], env), { exit: 1, err: /PH_BROADCAST_NOT_FOUND/ });
+  t.match(await run(t, ['broadcasts', 'pause'], env), { exit: 64, err: /id/ });
   t.match(await run(t, ['broadcasts', 'list', '--limit', '0'], env), { exit: 64, err: /limit: expected/ });
   const doctor = await run(t, ['doctor', '--json'], env);
   t.equal(doctor.exit, 69, 'no Telegram answers at that address');

@@ -16,7 +16,7 @@ import {
   noteBot,
 } from '../../src/store/bots.js';
 import { BROADCAST_PAGE, broadcastStore } from '../../src/store/broadcast-store.js';
-import { findBroadcast, listBroadcasts } from '../../src/store/broadcasts.js';
+import { findBroadcast, listBroadcasts, moveBroadcast } from '../../src/store/broadcasts.js';
 import { findDelivery } from '../../src/store/deliveries.js';
 import { missingIndexes } from '../../src/store/index-check.js';
 import { pageLog } from '../../src/store/page-log.js';
@@ -451,6 +451,66 @@ t.test('a broadcast from acceptance to its end, as its owner writes it and as it
   for (const bad of ['1-1', '1-2', 'x', '1-1-0', '2-1'])
     t.equal(await findBroadcast(store, bad === '1-1' ? '1-9' : bad), undefined, bad);
   for (const bad of ['1-1-0', '1-1-2-0', '1-1-0-2', '1-9-0-0']) t.equal(await findDelivery(store, bad), undefined, bad);
+});
+
+t.test('an operator pauses, resumes and cancels a broadcast by compare-and-set', async (t) => {
+  const { store, another } = await stores.fresh(t);
+  const runs = broadcastStore(store, '1');
+  await people(store, 5, (chatId) => ({
+    ...(chatId === 2 ? { subscription: 'stopped' } : {}),
+    ...(chatId === 3 ? { reach: 'gone' } : {}),
+  }));
+  const { id } = await wayIn(store).broadcast('1', { ...everyone, text: 'all' });
+  const moved = (move: 'pause' | 'resume' | 'cancel', of = id) => moveBroadcast(store, of, move);
+  t.equal(await moved('pause', '1-9'), undefined);
+  t.equal(await moved('pause', 'x'), undefined);
+  t.match(await moved('resume'), { moved: false, view: { state: 'running' } }, 'no row: it runs already');
+  t.equal(await runs.row(1), undefined, 'a refused move leaves nothing');
+
+  const far = await another();
+  const heard: string[] = [];
+  const waking = wakes(far, clock, silentLog);
+  t.teardown(() => waking.stop());
+  for (const bot of ['x', '1']) waking.onWake(bot, () => heard.push(bot));
+  await until(() => {
+    waking.wake('x');
+    return heard.includes('x');
+  }, 'the cursor');
+  t.match(await moved('pause'), { moved: true, view: { state: 'paused', startedAt: null, total: 4, remaining: 4 } });
+  await until(() => heard.includes('1'), 'its owner is told');
+  t.match(await moved('pause'), { moved: false, view: { state: 'paused' } });
+  t.same(await runs.wishes([1, 2]), [{ n: 1, state: 'paused' }]);
+  t.match(await moved('resume'), { moved: true, view: { state: 'running' } });
+  const at = new Date(1_700_000_000_000);
+  t.match(
+    await runs.begin(1, 4, at),
+    { state: 'running', estimate: 4, startedAt: at, k: 0 },
+    'a row that a pause made',
+  );
+  t.equal(await runs.move(1, { k: 0 }, { k: 1, sum: emptyTally(), ratePerSecond: 2 }), true);
+  t.match(await findBroadcast(store, id), { ratePerSecond: 2, etaMs: 2_000 });
+  t.match(await moved('pause'), { moved: true, view: { ratePerSecond: 0, etaMs: null } });
+  const flags = await runs.flags([1, 2, 3, 4, 99]);
+  t.same([[...flags.unreachable], [...flags.stopped]], [[3], [2]]);
+  const first = (await runs.audience({ types: ['private'] }, null)).chats[0] ?? 0;
+  const uid = (await store.models.Chats.collection.findOne({ bot: '1', chatId: first }))?._id as ObjectId;
+  t.equal(await runs.count({ types: ['private'] }, uid), 3, 'people behind one');
+
+  const all = await Promise.all([moved('cancel'), moved('cancel'), moved('cancel')]);
+  t.equal(all.filter((one) => one?.moved).length, 1, 'one of three');
+  t.match(await findBroadcast(store, id), { state: 'cancelled', remaining: 4, finishedAt: undefined });
+  const done = { k: 1, sum: emptyTally(), ratePerSecond: 0, state: 'done', finishedAt: at } as const;
+  t.equal(await runs.move(1, { k: 1 }, done), false, 'an owner that does not know it yet cannot end it as done');
+  const end = { k: 1, sum: { ...emptyTally(), skipped: 4 }, ratePerSecond: 0, total: 4, finishedAt: at };
+  t.equal(await runs.move(1, { k: 1, cancelled: true }, end), true);
+  t.equal(await runs.move(1, { k: 1, cancelled: true }, end), false, 'the last counts are written once');
+  t.match(await findBroadcast(store, id), { state: 'cancelled', skipped: 4, remaining: 0, total: 4, etaMs: 0 });
+  for (const move of ['pause', 'resume', 'cancel'] as const) t.match(await moved(move), { moved: false }, move);
+
+  const other = await wayIn(store).broadcast('1', { ...everyone, text: 'all' });
+  const both = await Promise.all([moved('pause', other.id), runs.begin(2, 4, at)]);
+  t.match(both[0], { moved: true }, 'a pause that meets the first move of the owner');
+  t.match(await runs.row(2), { state: 'paused' });
 });
 
 t.test('broadcasts are listed newest first, by cursor', async (t) => {

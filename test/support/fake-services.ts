@@ -66,6 +66,11 @@ export function fakeServices(replaced: Partial<Services> = {}): {
     },
     findDelivery: async (id) => (id === '1-1-0' ? { id } : undefined),
     findBroadcast: async (id) => (id === '1-3' ? broadcastView({}) : undefined),
+    moveBroadcast: async (id, move) => {
+      note('moveBroadcast', id, move);
+      const state = { pause: 'paused', resume: 'running', cancel: 'cancelled' } as const;
+      return id === '1-3' ? { moved: true, view: broadcastView({ state: state[move] }) } : undefined;
+    },
     listBroadcasts: async (query) => {
       note('listBroadcasts', query);
       return { items: [broadcastView({})] };

@@ -12,6 +12,7 @@ export interface BroadcastView {
   readonly cancelled: number;
   readonly skipped: number;
   readonly remaining: number;
+  readonly finishedAt?: string;
 }
 
 /** An answer with its body as JSON. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createBroadcast, getBroadcast, listBroadcasts } from '../../api/broadcast.js';
-import type { BroadcastView } from '../../store/broadcasts.js';
+import { createBroadcast, getBroadcast, listBroadcasts, moveBroadcast } from '../../api/broadcast.js';
+import type { BroadcastMoveName, BroadcastView } from '../../store/broadcasts.js';
 import { counts, figures, watchBroadcast } from '../broadcast-watch.js';
 import { CommandError, EXIT } from '../exit.js';
 import { note, say, sayJson, table } from '../io.js';
@@ -66,7 +66,7 @@ function over(session: Session, view: BroadcastView, json: boolean): number {
 }
 
 /**
- * `posthorn broadcast`: accepts a broadcast as POST /api/broadcasts does and prints its id; with --wait follows it to its end.
+ * `posthorn broadcast`: accepts a broadcast as POST /api/broadcasts does and prints its id; with --wait follows it to its end, also when it is cancelled (exit code 1).
  * Resolves with the exit code; 69 when no sender is alive (what was accepted stays). Throws CommandError and Problem.
  */
 export async function broadcast(
@@ -104,6 +104,21 @@ export async function showBroadcast(session: Session, id: string, json: boolean)
       const rows = Object.entries(view).map(([name, value]) => [name, String(value ?? '-')]);
       say(session.io, table(rows));
     }
+    return EXIT.done;
+  });
+}
+
+/** `posthorn broadcasts pause|resume|cancel ID`: prints what it is then. Resolves with the exit code; throws Problem (404, 409: exit 1). */
+export async function moveBroadcastState(
+  session: Session,
+  id: string,
+  move: BroadcastMoveName,
+  json: boolean,
+): Promise<number> {
+  return withStore(session, async ({ services }) => {
+    const view = await moveBroadcast(services, id, move);
+    if (json) sayJson(session.io, view);
+    else say(session.io, `${view.id} ${view.state}: ${counts(view)}, remaining ${view.remaining}`);
     return EXIT.done;
   });
 }

@@ -40,9 +40,11 @@ const USED: Readonly<Record<Shape, string>> = {
   'find broadcast_pages {bot, n, k $gte} sort {k:1}': 'bot_1_n_1_k_1',
   'find broadcast_pages {bot, n, k}': 'bot_1_n_1_k_1',
   'find broadcast_pages {bot, n} sort {k:-1}': 'bot_1_n_1_k_1',
+  'find broadcasts {bot, n $in}': 'bot_1_n_1',
   'find broadcasts {bot, n}': 'bot_1_n_1',
   'find chats {_id $gt, subscription $exists} sort {_id:1}': '_id_',
   'find chats {bot, chatId $in, $or[reach $ne | frozenUntil $exists]}': 'bot_1_chatId_1',
+  'find chats {bot, chatId $in, $or[reach $ne | subscription $ne]}': 'bot_1_chatId_1',
   'find chats {bot, chatId, subscription $exists}': 'bot_1_chatId_1',
   'find chats {bot, chatId}': 'bot_1_chatId_1',
   'find chats {bot, frozenUntil $gt}': 'bot_1_frozenUntil_1',
@@ -73,8 +75,9 @@ const USED: Readonly<Record<Shape, string>> = {
   'findAndModify owners {bot, part, epoch, beat}': 'bot_1_part_1',
   'update bots {bot}': 'bot_1',
   'update broadcast_pages {bot, n, k, open}': 'bot_1_n_1_k_1',
-  'update broadcasts {bot, n, k, state $ne}': 'bot_1_n_1',
-  'update broadcasts {bot, n}': 'bot_1_n_1',
+  'update broadcasts {bot, n, k, state $in, finishedAt $exists}': 'bot_1_n_1',
+  'update broadcasts {bot, n, startedAt $exists}': 'bot_1_n_1',
+  'update broadcasts {bot, n, state $in}': 'bot_1_n_1',
   'update chats {bot, chatId, $or[lastUpdateAt $exists | lastUpdateAt $lt]}': 'bot_1_chatId_1',
   'update chats {bot, chatId, $or[lastUpdateId $exists | lastUpdateId $lt | lastUpdateAt $lt]}': 'bot_1_chatId_1',
   'update chats {bot, chatId, $or[subscriptionUpdateId $exists | subscriptionUpdateId $lt | subscriptionUpdateAt $lt], subscription $ne}':
@@ -290,6 +293,20 @@ async function useEverything(t: Test, uri: string, onCommand: (name: string, com
   telegram.faults({ latencyMs: 200 });
   const second = await api.broadcast({ text: '#2 taken over' });
   await eventually('some of it', 30_000, async () => (await api.showBroadcast(second)).sent > 5);
+  await api.call('POST', `/api/broadcasts/${second}/pause`);
+  let sent = -1;
+  await eventually(
+    'it holds',
+    30_000,
+    async () => {
+      const before = sent;
+      ({ sent } = await api.showBroadcast(second));
+      return sent === before;
+    },
+    500,
+  );
+  await api.call('POST', `/api/broadcasts/${second}/resume`);
+  await eventually('more of it', 30_000, async () => (await api.showBroadcast(second)).sent > sent);
   await first.stop();
   telegram.faults({ latencyMs: 0 });
   first = await run();

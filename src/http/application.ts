@@ -5,6 +5,7 @@ import type { Services } from '../api/services.js';
 import type { Log } from '../log.js';
 import { authorization } from './authorization.js';
 import { discardBody } from './body.js';
+import { eventStreams, type StreamLimits } from './event-streams.js';
 import { API_ROUTES } from './routes.js';
 
 /** How one part of a process is. */
@@ -32,6 +33,8 @@ export interface ApplicationDeps {
   readonly now: () => number;
   readonly startedAt: number;
   readonly log: Log;
+  /** Bounds of event streams, where they are not the usual ones. */
+  readonly streams?: Partial<StreamLimits>;
 }
 
 const PROTECTED = /^\/(api|admin|webhook)(\/|$)/i;
@@ -107,12 +110,13 @@ export function application(deps: ApplicationDeps): Koa {
   const authorize = authorization(deps.apiKey);
   const router = new Router({ sensitive: true, strict: true });
   addOpenRoutes(router, deps);
+  const streams = eventStreams(deps.draining, deps.streams);
   for (const { method, path, status, handle } of API_ROUTES) {
     router[method](path, async (context) => {
       authorize(context.req.headers.authorization);
-      const answer = await handle(context, available(deps));
-      context.status = status ?? 200;
-      context.body = answer;
+      const answer = await handle(context, available(deps), streams);
+      context.status = answer === undefined ? 204 : (status ?? 200);
+      if (answer !== undefined) context.body = answer;
     });
   }
 

@@ -1,24 +1,26 @@
 import type { Context } from 'koa';
 import { addBot, listBots, removeBot } from '../api/bots.js';
-import { createBroadcast, getBroadcast, listBroadcasts } from '../api/broadcast.js';
+import { createBroadcast, getBroadcast, listBroadcasts, moveBroadcast } from '../api/broadcast.js';
 import { getDelivery } from '../api/delivery.js';
 import { notifyTelegram } from '../api/notify.js';
 import { getUser, importUsers, listUsers } from '../api/people.js';
 import { sendMessages } from '../api/send-messages.js';
 import type { Services } from '../api/services.js';
 import { systemTree } from '../api/system-tree.js';
+import type { BroadcastMoveName } from '../store/broadcasts.js';
 import { mediaType, piecesOf, readJson, requireType } from './body.js';
+import type { EventStreams } from './event-streams.js';
 
 /** Most bytes of a JSON body, and of the one of /api/send_messages. */
 const BODY_LIMIT = 1_048_576;
 const MESSAGES_LIMIT = 14 * 1_048_576;
 
-/** A route behind the API key that works on the store; answers with the body of a 200 or of the status named. */
+/** A route behind the API key that works on the store; answers with the body of a 200 or of the status named, or undefined for a 204. */
 export interface ApiRoute {
   readonly method: 'get' | 'post' | 'delete';
   readonly path: string;
   readonly status?: number;
-  readonly handle: (context: Context, services: Services) => Promise<object>;
+  readonly handle: (context: Context, services: Services, streams: EventStreams) => Promise<object | undefined>;
 }
 
 const idempotencyKey = (context: Context): string | undefined => {
@@ -30,6 +32,24 @@ const param = (context: Context, name: string): string => {
   const { params } = context as unknown as { params: Record<string, string | undefined> };
   return params[name] ?? '';
 };
+
+const move = (name: BroadcastMoveName): ApiRoute => ({
+  method: 'post',
+  path: `/api/broadcasts/:id/${name}`,
+  handle: (context, services) => moveBroadcast(services, param(context, 'id'), name),
+});
+
+/** A stream of Server-Sent Events; HEAD opens none. */
+async function follow(context: Context, services: Services, streams: EventStreams): Promise<object | undefined> {
+  const id = param(context, 'id');
+  context.type = 'text/event-stream';
+  context.set('Cache-Control', 'no-cache, no-transform');
+  context.set('X-Accel-Buffering', 'no');
+  if (context.method === 'HEAD') return getBroadcast(services, id);
+  const lastId = context.get('Last-Event-ID');
+  const opened = await streams.open(services, id, lastId, () => context.req.socket.destroy());
+  return opened?.stream;
+}
 
 /** The routes of the core that need the store, in the order of CONTRACT's table; each is one operation of src/api. */
 export const API_ROUTES: readonly ApiRoute[] = [
@@ -84,6 +104,10 @@ export const API_ROUTES: readonly ApiRoute[] = [
     path: '/api/broadcasts/:id',
     handle: (context, services) => getBroadcast(services, param(context, 'id')),
   },
+  move('pause'),
+  move('resume'),
+  move('cancel'),
+  { method: 'get', path: '/api/broadcasts/:id/events', handle: follow },
   { method: 'get', path: '/api/bots', handle: (_context, services) => listBots(services) },
   {
     method: 'post',

@@ -6,7 +6,8 @@ import type { Readiness } from '../../src/http/application.js';
 import { type HttpDeps, httpServer } from '../../src/http/server.js';
 import { silentLog } from '../../src/log.js';
 import { StoreError } from '../../src/store/store.js';
-import { fakeServices } from '../support/fake-services.js';
+import { eventually } from '../support/eventually.js';
+import { broadcastView, fakeServices } from '../support/fake-services.js';
 
 const KEY = 'ph_key';
 const READY: Readiness = { status: 'ready', checks: { store: { status: 'ok' } } };
@@ -126,6 +127,14 @@ t.test('each route answers as the contract says', async (t) => {
   t.match(await ask('/api/users?limit=5&botId=1'), { status: 200, body: { items: [] } });
   t.match(await ask('/api/users/1/-5'), { status: 200, body: { botId: '1', chatId: -5 } });
   t.match(await ask('/api/system/tree'), { status: 200, body: { processes: [{ host: 'h', root: { name: 'root' } }] } });
+  for (const [move, state] of [
+    ['pause', 'paused'],
+    ['resume', 'running'],
+    ['cancel', 'cancelled'],
+  ]) {
+    t.match(await ask(`/api/broadcasts/1-3/${move}`, { method: 'POST' }), { status: 200, body: { id: '1-3', state } });
+    t.match(calls.at(-1), { name: 'moveBroadcast', args: ['1-3', move] });
+  }
   const head = await ask('/api/broadcasts/1-3', { method: 'HEAD' });
   t.equal(head.status, 200);
   t.equal(head.text, '');
@@ -328,6 +337,126 @@ t.test('what is not HTTP is refused, and the server goes on', async (t) => {
   aborted.destroy();
   t.equal((await ask('/health')).status, 200);
   t.same(errors, []);
+});
+
+/** Reads Server-Sent Events: their `data`, and what else was in the stream. */
+async function events(port: number, path: string, more: { signal?: AbortSignal; lastId?: string } = {}) {
+  const headers = {
+    authorization: `Bearer ${KEY}`,
+    ...(more.lastId === undefined ? {} : { 'last-event-id': more.lastId }),
+  };
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+    headers,
+    ...(more.signal === undefined ? {} : { signal: more.signal }),
+  });
+  const seen: { text: string; data: { state?: string; sent?: number }[]; ended: boolean } = {
+    text: '',
+    data: [],
+    ended: false,
+  };
+  const reading = (async () => {
+    for await (const bytes of response.body ?? []) {
+      seen.text += Buffer.from(bytes as Uint8Array).toString();
+      seen.data = [...seen.text.matchAll(/^data: (.*)$/gm)].map(([, json = '']) => JSON.parse(json) as object);
+    }
+  })()
+    .catch(() => undefined)
+    .then(() => {
+      seen.ended = true;
+    });
+  return { response, seen, reading };
+}
+
+t.test('a broadcast is followed by Server-Sent Events until it is over', async (t) => {
+  let view = broadcastView({});
+  let looks = 0;
+  let draining = false;
+  const { port, ask } = await serve(t, {
+    services: {
+      findBroadcast: async (id) => {
+        looks += 1;
+        return id === '1-3' ? view : undefined;
+      },
+    },
+    draining: () => draining,
+    streams: { lookMs: 5, heartbeatMs: 40, most: 3 },
+  });
+  const path = '/api/broadcasts/1-3/events';
+  const both = [await events(port, path), await events(port, path)] as const;
+  for (const { response, seen } of both) {
+    t.match(response.headers.get('content-type'), /^text\/event-stream/);
+    t.match(response.headers.get('cache-control'), /no-cache/);
+    await eventually('the object at once', 5_000, async () => seen.data.length === 1, 2);
+    t.match(seen.data[0], { id: '1-3', state: 'running', sent: 0 });
+  }
+  await eventually('a heartbeat', 5_000, async () => both[0].seen.text.includes(': alive\n\n'), 5);
+  t.equal(both[0].seen.data.length, 1, 'no event while nothing changes');
+  view = broadcastView({ sent: 4 });
+  await eventually('the change', 5_000, async () => both.every(({ seen }) => seen.data.at(-1)?.sent === 4), 2);
+  view = broadcastView({ state: 'cancelled', sent: 5 });
+  await eventually('cancelled', 5_000, async () => both.every(({ seen }) => seen.data.at(-1)?.sent === 5), 2);
+  t.notOk(both[0].seen.ended, 'a call is still in the air');
+  view = broadcastView({ state: 'cancelled', sent: 6, remaining: 0, finishedAt: 'x' });
+  await Promise.all(both.map(({ reading }) => reading));
+  for (const { seen } of both) {
+    t.match(seen.data.at(-1), { state: 'cancelled', sent: 6, finishedAt: 'x' });
+    t.match(seen.text, /id: over\ndata: .*\n\n$/);
+  }
+  const before = looks;
+  t.equal((await events(port, path, { lastId: 'over' })).response.status, 204, 'who has had the last event stays away');
+  const late = await events(port, path);
+  await late.reading;
+  t.equal(late.seen.data.length, 1, 'one who comes later gets the last event');
+  t.equal(looks, before + 2, 'nobody follows it any more');
+  t.match(await ask('/api/broadcasts/none/events'), { status: 404, body: { code: 'PH_BROADCAST_NOT_FOUND' } });
+  t.match(await ask(path, { key: null }), { status: 401 });
+  t.equal((await ask(path, { method: 'HEAD' })).status, 200);
+
+  view = broadcastView({});
+  const gone = new AbortController();
+  const three = [await events(port, path, { signal: gone.signal }), await events(port, path), await events(port, path)];
+  t.match(await ask(path), { status: 503, body: { code: 'PH_STREAMS_TOO_MANY' } });
+  gone.abort();
+  await eventually('room again', 5_000, async () => {
+    const next = new AbortController();
+    const { response } = await events(port, path, { signal: next.signal });
+    next.abort();
+    return response.status === 200;
+  });
+  draining = true;
+  await Promise.all(three.map(({ reading }) => reading));
+});
+
+t.test('a client that does not read gets no queue, and is cut', async (t) => {
+  let sent = 0;
+  const { port } = await serve(t, {
+    services: {
+      findBroadcast: async () => broadcastView({ name: 'x'.repeat(100_000), sent: ++sent }),
+    },
+    streams: { lookMs: 1, stallMs: 300, most: 1 },
+  });
+  const socket = connect({ host: '127.0.0.1', port });
+  t.teardown(() => socket.destroy());
+  socket.write(`GET /api/broadcasts/1-3/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\n\r\n`);
+  socket.pause();
+  let before = -1;
+  await eventually(
+    'the store is not asked any more',
+    20_000,
+    async () => {
+      const still = sent === before;
+      before = sent;
+      return still;
+    },
+    100,
+  );
+  // Its place is free again once it is cut: it reads nothing that would tell it.
+  await eventually('the cut', 20_000, async () => {
+    const next = new AbortController();
+    const { response } = await events(port, '/api/broadcasts/1-3/events', { signal: next.signal });
+    next.abort();
+    return response.status === 200;
+  });
 });
 
 t.test('closing finishes requests in flight and ends idle connections', async (t) => {

@@ -62,7 +62,7 @@ export function readiness(of: Health): Readiness {
     store: storeCheck(of),
     cache: { status: 'ok', detail: 'MongoDB' },
     bots: botsCheck(of),
-    queues: { status: 'ok' },
+    queues: queuesCheck([...(of.bots ?? [])]),
     memory: memoryCheck(of),
   };
   const states = Object.values(checks).map((check) => check.status);
@@ -118,6 +118,20 @@ function botCheck(state: BotHealth, plays: Health['plays']): Check {
     return { status: 'degraded', detail: receiving.detail ?? receiving.state };
   }
   return { status: 'ok' };
+}
+
+/** Messages that Telegram makes wait for more than 10 s are no fault of this process, and nothing that it could mend: degraded, with the time. */
+function queuesCheck(bots: readonly (readonly [string, BotHealth])[]): Check {
+  const told = bots.flatMap(([bot, { sending }]) =>
+    sending?.waits === undefined ? [] : [wordsOf(bots.length > 1 ? `bot ${bot}` : 'the bot', sending.waits)],
+  );
+  return told.length === 0 ? { status: 'ok' } : { status: 'degraded', detail: told.join('; ') };
+}
+
+function wordsOf(name: string, { bot, chats, until }: NonNullable<PoolReport['waits']>): string {
+  const time = (epochMs: number) => new Date(epochMs).toISOString();
+  if (bot !== undefined) return `Telegram makes ${name} wait until ${time(bot)} (429)`;
+  return `Telegram makes ${chats} ${chats === 1 ? 'chat' : 'chats'} of ${name} wait, the last until ${time(until)} (429)`;
 }
 
 function memoryCheck(of: Health): Check {

@@ -24,6 +24,8 @@ export interface SendLine {
   readonly registry: CallRegistry;
   readonly pacing: BotPacing;
   outage: Outage;
+  /** Until when Telegram makes the whole bot wait (monotonic ms); −Infinity when it never did. */
+  waitUntil: number;
   holding: Holding | undefined;
   /** Ids of at-most-once calls that are begun and not settled. */
   readonly begun: Set<string>;
@@ -38,8 +40,8 @@ export interface SendLine {
   readonly moving: Map<number, number>;
   /** The chat that a chat has become, itself if none. Never throws. */
   whereIs(chatId: number): number;
-  /** By shard: chats that could go now, as it last published. */
-  readonly ready: number[];
+  /** By shard, then by lane (its code): chats that could go now, as the shard last published. */
+  readonly ready: (readonly number[])[];
   /** Gives the next handle of a page or number of a tenure: none is given twice, so a late word of an earlier life hits nothing. */
   nextSource(): number;
   /** True while a call may start, apart from pace and slots. */
@@ -74,6 +76,7 @@ export function sendLine(options: {
     registry: callRegistry(() => pacing.release()),
     pacing,
     outage: outage(),
+    waitUntil: Number.NEGATIVE_INFINITY,
     holding: undefined,
     begun: new Set(),
     begunDurable: new Set(),

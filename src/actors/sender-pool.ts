@@ -6,6 +6,7 @@
  */
 
 import type { Holding } from '../store/lease-keeper.js';
+import { feedHeld, lookAtWishes, lookSoon, onHandedBack, onWithdrawn } from './pool/broadcast-moves.js';
 import {
   advanceBroadcasts,
   onAgain,
@@ -13,6 +14,9 @@ import {
   onBroadcastLoaded,
   onBroadcastMoved,
   onBroadcastPage,
+  onNotMade,
+  onRest,
+  onWishes,
   reloadRun,
 } from './pool/broadcasts.js';
 import { commitNext, onCommitFailed, onCommitted, onItemEnded, onPartSent, writeCommit } from './pool/commits.js';
@@ -22,8 +26,8 @@ import { locate, onRead, onReadFailed, readOn } from './pool/loading.js';
 import { onHanded } from './pool/moves.js';
 import { type Ctx, type OwnMessage, type PoolDeps, placeKey, type State } from './pool/state.js';
 import { begin, onLoaded, onLost, onNews, standby } from './pool/tenure.js';
-import { offerTurns } from './pool/turns.js';
-import { onLimited, onOutage, onPublished, onTick, probe, publishBegun } from './pool/upkeep.js';
+import { offerTurns, wanted } from './pool/turns.js';
+import { noteFrozen, onLimited, onOutage, onPublished, onTick, probe, publishBegun } from './pool/upkeep.js';
 import { type ActorSpec, assertNever } from './runtime.js';
 
 const TICK_MS = 1_000;
@@ -93,6 +97,7 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       ctx.after(SCAN_MS, { type: 'scan' });
       return onNews(state, ctx, deps);
     case 'wake':
+      lookSoon(state, ctx, deps);
       return onNews(state, ctx, deps);
     case 'appended':
       if (state.phase !== 'standby') state.handed.push(message.page);
@@ -111,6 +116,7 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
     case 'turned':
       state.lanes[message.shard] = message.lanes;
       state.turning.delete(message.shard);
+      state.shares.made(message.lane, message.calls, wanted(state));
       if (state.runs.length > 0) advanceBroadcasts(state, ctx, deps);
       return state;
     case 'ended':
@@ -127,6 +133,13 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       return state;
     case 'unreachable':
       for (const { source, index } of message.items) settleUnreachable(state, source, index, ctx.clock.wallNow());
+      return state;
+    case 'withdrawn':
+      onWithdrawn(state, message.n, message.shard, message.withdrawal);
+      advanceBroadcasts(state, ctx, deps);
+      return state;
+    case 'handed-back':
+      onHandedBack(state, message, ctx, deps);
       return state;
     case 'limited':
       return onLimited(state, message.chatId, message.retryAfterMs, ctx, deps);
@@ -146,6 +159,7 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       state.reading = false;
       state.tail = message.tail;
       restFrozen(message.frozen, ctx, deps);
+      noteFrozen(state, message.frozen, ctx);
       readOn(state, ctx, deps);
       return state;
     case 'read':
@@ -182,7 +196,23 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       onBroadcastPage(state, message.n, message.page, message.reach, ctx, deps);
       return state;
     case 'broadcast-moved':
-      onBroadcastMoved(state, message.n, message.k, message.done, ctx, deps);
+      onBroadcastMoved(state, message, ctx, deps);
+      return state;
+    case 'broadcast-look':
+      lookAtWishes(state, ctx, deps);
+      return state;
+    case 'broadcast-wishes':
+      onWishes(state, message.wishes, ctx, deps);
+      return state;
+    case 'broadcast-not-made':
+      onNotMade(state, message.wish, ctx, deps);
+      return state;
+    case 'broadcast-held':
+      feedHeld(state, message.n, message.held, ctx, deps);
+      advanceBroadcasts(state, ctx, deps);
+      return state;
+    case 'broadcast-rest':
+      onRest(state, message.n, message.skipped, ctx, deps);
       return state;
     case 'broadcast-failed':
       onBroadcastFailed(state, message.n, message.step, message.error, ctx, deps);

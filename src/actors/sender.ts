@@ -7,10 +7,11 @@
 
 import type { ActorSpec } from './runtime.js';
 import { assertNever } from './runtime.js';
-import { awaitEnd, onDurable, onEnded, takeOver } from './sender/ends.js';
+import { awaitEnd, handBackWithdrawn, onDurable, onEnded, onWithdraw, takeOver } from './sender/ends.js';
 import { onArrive, onMove } from './sender/moves.js';
 import {
   announce,
+  BROADCAST_CHAIN,
   type Ctx,
   empty,
   type Feed,
@@ -44,7 +45,7 @@ export function senderActor(deps: SenderDeps): ActorSpec<State, OwnMessage> {
         case 'rest':
           return onRest(state, message, ctx, deps);
         case 'turn':
-          return onTurn(state, message.lane, message.quota, ctx, deps);
+          return onTurn(state, message, ctx, deps);
         case 'begun':
           return announce(state, ctx, deps);
         case 'durable':
@@ -55,6 +56,11 @@ export function senderActor(deps: SenderDeps): ActorSpec<State, OwnMessage> {
           return onArrive(state, message, ctx, deps);
         case 'forget':
           for (const source of message.sources) state.sources.delete(source);
+          return state;
+        case 'withdraw':
+          return onWithdraw(state, message.n, message.withdrawal, ctx, deps);
+        case 'release':
+          state.withdrawn.delete(message.n);
           return state;
         case 'reset':
           return onReset(state, deps);
@@ -86,12 +92,11 @@ export function senderActor(deps: SenderDeps): ActorSpec<State, OwnMessage> {
 }
 
 function onReset(state: State, deps: SenderDeps): State {
-  deps.line.ready[deps.shard] = 0;
+  deps.line.ready[deps.shard] = [];
   return empty(state.tenure + 1, state.generation + 1);
 }
 
 const CHAINS = { reply: 0, notify: 1, bulk: 2 } as const;
-const BROADCAST_CHAIN = 3;
 
 function onFeed(state: State, feed: Feed, ctx: Ctx, deps: SenderDeps): State {
   const { source, n, k } = feed;
@@ -104,6 +109,7 @@ function onFeed(state: State, feed: Feed, ctx: Ctx, deps: SenderDeps): State {
     const entry = deps.line.registry.get(keyOf(deps, { n, k }, index, part));
     if (entry !== undefined) takeOver(state, entry, chatId, source, index, ctx, deps);
   });
+  if (k !== undefined) handBackWithdrawn(state, n, ctx, deps);
   ctx.tell(deps.pool, { type: 'fed', shard: deps.shard, source });
   return announce(state, ctx, deps);
 }

@@ -32,7 +32,7 @@ export interface Item {
  * between the parts of a message.
  */
 export interface Mailboxes {
-  /** Adds an item at the tail of a chain; throws PH_MAILBOX_CHAT for a chat id that is none. */
+  /** Adds an item at the tail of a chain, one of which parts are sent at its head; throws PH_MAILBOX_CHAT for a chat id that is none. */
   push(chatId: number, chain: Chain, source: number, index: number, lane: Lane, attempts?: number, part?: number): void;
   /** Adds an item before all that waits in its chain (behind one that is begun, or of which parts are sent); throws like `push`. */
   pushFirst(chatId: number, chain: Chain, source: number, index: number, lane: Lane, attempts?: number): void;
@@ -46,7 +46,10 @@ export interface Mailboxes {
   begin(chatId: number, spend?: boolean): Item;
   /** Makes any chat that is not busy so without an item: a call of an earlier incarnation is still in the air. Throws PH_MAILBOX_BUSY. */
   busy(chatId: number): void;
-  /** Makes a chat busy with this very item when it is the head of a chain, whatever its time; undefined (and nothing done) when it is not. Throws PH_MAILBOX_BUSY. */
+  /**
+   * Makes a chat busy with this very item, whatever its time and its place: it becomes the head of its chain (its call began when those before it
+   * were withheld). Undefined, and nothing done, when it does not wait here. Throws PH_MAILBOX_BUSY.
+   */
   adopt(chatId: number, source: number, index: number): Item | undefined;
   /** Ends the call of a busy chat for good: its item (if `begin` or `adopt` gave one) is removed, the next may go at `notBefore`. Throws PH_MAILBOX_NOT_BUSY. */
   settle(chatId: number, notBefore: number): void;
@@ -69,6 +72,8 @@ export interface Mailboxes {
   unhold(chatId: number): void;
   /** Removes the items that wait (a begun one stays) and for which `where` (default: all) holds; in the order of the chains and within each. Never throws itself. */
   dropWaiting(chatId: number, where?: (item: Item) => boolean): Item[];
+  /** Removes what waits in one chain of every chat (a begun item stays) and for which `where` holds. O(chats, and items of that chain). Never throws itself. */
+  dropChain(chain: Chain, where: (item: Item) => boolean): Item[];
   /** The items of one chat that wait, in the order of `dropWaiting`. Never throws. */
   peek(chatId: number): Item[];
   isBusy(chatId: number): boolean;
@@ -76,6 +81,8 @@ export interface Mailboxes {
   readonly waiting: number;
   /** Chats whose turn has come, as of the last time that was told. */
   readonly ready: number;
+  /** Of these, those whose next item is of that lane. Never throws. */
+  readyIn(lane: Lane): number;
   waitingOf(chatId: number): number;
   /** Chats that are remembered. */
   readonly chats: number;
@@ -175,16 +182,50 @@ export function mailboxes(): Mailboxes {
   }
 
   function eachWaiting(slot: number, visit: (chain: number, item: number, before: number) => 'keep' | 'drop'): void {
-    for (let chain = 0; chain < CHAINS; chain += 1) {
-      const tail = tailOf(slot, chain);
-      if (tail === NONE) continue;
-      const skip = begunOf(slot, chain);
-      let before = tail;
-      for (let more = true; more; ) {
-        const item = items.after(before);
-        more = item !== tail;
-        if (item === skip || visit(chain, item, before) === 'keep') before = item;
+    for (let chain = 0; chain < CHAINS; chain += 1) eachWaitingIn(slot, chain, visit);
+  }
+
+  function eachWaitingIn(
+    slot: number,
+    chain: number,
+    visit: (chain: number, item: number, before: number) => 'keep' | 'drop',
+  ): void {
+    const tail = tailOf(slot, chain);
+    if (tail === NONE) return;
+    const skip = begunOf(slot, chain);
+    let before = tail;
+    for (let more = true; more; ) {
+      const item = items.after(before);
+      more = item !== tail;
+      if (item === skip || visit(chain, item, before) === 'keep') before = item;
+    }
+  }
+
+  /** Visits as above and removes what `where` chooses. */
+  function dropping(slot: number, where: (item: Item) => boolean, dropped: Item[]) {
+    return (chain: number, item: number, before: number): 'keep' | 'drop' => {
+      const copy = itemOf(slot, chain, item);
+      if (!where(copy)) return 'keep';
+      dropped.push(copy);
+      removeAfter(slot, chain, before);
+      return 'drop';
+    };
+  }
+
+  /** Moves an item to the head of a chain; false when it is not in it. */
+  function toHead(slot: number, chain: number, source: number, index: number): boolean {
+    const tail = tailOf(slot, chain);
+    if (tail === NONE) return false;
+    for (let before = tail, item = items.after(tail); ; before = item, item = items.after(item)) {
+      if (items.source(item) === source && items.index(item) === index) {
+        if (before === tail) return true;
+        const [lane, attempts, part] = [items.laneCode(item), items.attempts(item), sentParts.get(item)];
+        removeAfter(slot, chain, before);
+        setTail(slot, chain, items.insertAfter(tailOf(slot, chain), NONE, source, index, lane, attempts));
+        if (part !== undefined) sentParts.set(items.after(tailOf(slot, chain)), part);
+        return true;
       }
+      if (item === tail) return false;
     }
   }
 
@@ -206,9 +247,12 @@ export function mailboxes(): Mailboxes {
   return {
     push(chatId, chain, source, index, lane, attempts = 0, part = 0) {
       const slot = slotOf(chatId);
-      const tail = items.append(tailOf(slot, chain), source, index, laneCode(lane), attempts);
-      setTail(slot, chain, tail);
-      if (part > 0) sentParts.set(tail, part);
+      const tail = tailOf(slot, chain);
+      // One of which parts are sent goes on before what was withheld when they were sent.
+      const before = part > 0 ? begunOf(slot, chain) : tail;
+      const after = items.insertAfter(tail, before, source, index, laneCode(lane), attempts);
+      setTail(slot, chain, after);
+      if (part > 0) sentParts.set(items.after(before === NONE ? after : before), part);
       turn.review(slot);
     },
     pushFirst(chatId, chain, source, index, lane, attempts = 0) {
@@ -251,12 +295,9 @@ export function mailboxes(): Mailboxes {
       if (slot === NONE) return undefined;
       refuseBusy(slot);
       for (let chain = 0; chain < CHAINS; chain += 1) {
-        const tail = tailOf(slot, chain);
-        if (tail === NONE) continue;
-        const head = items.after(tail);
-        if (items.source(head) !== source || items.index(head) !== index) continue;
+        if (!toHead(slot, chain, source, index)) continue;
         start(slot, chain);
-        return itemOf(slot, chain, head);
+        return itemOf(slot, chain, items.after(tailOf(slot, chain)));
       }
       return undefined;
     },
@@ -309,14 +350,19 @@ export function mailboxes(): Mailboxes {
       const slot = chats.find(chatId);
       const dropped: Item[] = [];
       if (slot === NONE) return dropped;
-      eachWaiting(slot, (chain, item, before) => {
-        const copy = itemOf(slot, chain, item);
-        if (!where(copy)) return 'keep';
-        dropped.push(copy);
-        removeAfter(slot, chain, before);
-        return 'drop';
-      });
+      eachWaiting(slot, dropping(slot, where, dropped));
       if (dropped.length > 0) turn.review(slot);
+      return dropped;
+    },
+    dropChain(chain, where) {
+      const dropped: Item[] = [];
+      // The arrays may be replaced, and the table emptied, by each removal: nothing of it is kept over a step.
+      for (let slot = 0; slot < chats.used; slot += 1) {
+        if (tailOf(slot, chain) === NONE) continue;
+        const before = dropped.length;
+        eachWaitingIn(slot, chain, dropping(slot, where, dropped));
+        if (dropped.length > before) turn.review(slot);
+      }
       return dropped;
     },
     peek,
@@ -330,6 +376,7 @@ export function mailboxes(): Mailboxes {
     get ready() {
       return turn.ready();
     },
+    readyIn: (lane) => turn.ready(laneCode(lane)),
     waitingOf: (chatId) => peek(chatId).length,
     get chats() {
       return chats.size;

@@ -9,8 +9,8 @@ import { LANES } from './lanes.js';
  * mark beside these. Uses the table's `place`, `follower`, `state`, and of ready slots `detail`. No method throws; slots are not checked.
  */
 export interface Turns {
-  /** How many chats are ready. */
-  ready(): number;
+  /** How many chats are ready, in a lane (by code) or in all. */
+  ready(lane?: number): number;
   /** Lets time go on: what is due becomes ready, what need not be remembered any more is removed. */
   advance(now: number): void;
   /** The chat that has been ready longest in a lane (by code), or NONE. */
@@ -64,10 +64,10 @@ export function turns(chats: ChatTable, laneOfNext: (slot: number) => number): T
     chats.state[slot] = ((chats.state[slot] as number) & HELD) | state;
   }
 
-  let ready = 0;
+  const ready = LANES.map(() => 0);
 
   function enlist(slot: number, lane: number): void {
-    ready += 1;
+    ready[lane] = (ready[lane] as number) + 1;
     const before = lasts[lane] as number;
     chats.detail[slot] = lane;
     chats.place[slot] = before;
@@ -78,8 +78,8 @@ export function turns(chats: ChatTable, laneOfNext: (slot: number) => number): T
   }
 
   function delist(slot: number): void {
-    ready -= 1;
     const lane = chats.detail[slot] as number;
+    ready[lane] = (ready[lane] as number) - 1;
     const before = chats.place[slot] as number;
     const after = chats.follower[slot] as number;
     if (before === NONE) firsts[lane] = after;
@@ -157,7 +157,7 @@ export function turns(chats: ChatTable, laneOfNext: (slot: number) => number): T
       }
     },
     raise,
-    ready: () => ready,
+    ready: (lane) => (lane === undefined ? ready.reduce((sum, count) => sum + count, 0) : (ready[lane] as number)),
     isReady: (slot) => stateOf(slot) === READY,
     isBusy: (slot) => stateOf(slot) === BUSY,
     occupy(slot) {

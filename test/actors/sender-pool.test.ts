@@ -185,6 +185,107 @@ t.test('ends of a call', async (t) => {
     t.ok((world.calls.find((call) => call.chatId === 2)?.at ?? 0) < 2_000);
   });
 
+  await t.test('waiting spends no attempt, however often', async (t) => {
+    const world = worldOf(t);
+    world.plan = (_chatId, _text, nth) => (nth <= 6 ? { answer: limited(1) } : undefined);
+    const process = await world.process();
+    const [id = ''] = world.append([one(1)], 'none');
+    await process.take();
+    await world.finish(30_000);
+    t.equal(world.calls.length, 7);
+    t.equal(world.state(id), 'sent');
+    t.equal(world.deadLetters.size, 0);
+  });
+
+  await t.test(
+    'three chats in five seconds cut the rate, which a takeover keeps and silence brings back',
+    async (t) => {
+      const world = worldOf(t);
+      world.plan = () => (world.calls.length <= 3 ? { answer: limited(1) } : undefined);
+      const first = await world.process();
+      world.append(
+        chats(400).map((chat) => one(chat)),
+        'none',
+      );
+      await first.take();
+      await world.clock.advance(1_400);
+      t.equal(first.line.pacing.rate, 15);
+      t.equal(world.lease.rate, 15, 'the lease has it at once');
+      first.kill();
+      const second = await world.process();
+      await second.take();
+      t.equal(second.line.pacing.rate, 15);
+      await world.clock.advance(4_000);
+      const slow = world.calls.filter((call) => call.by === second && call.at < world.clock.now()).length;
+      t.ok(slow > 30 && slow <= 46, `${slow} calls in about 3 s at 15 a second`);
+      await world.clock.advance(20_000);
+      t.equal(second.line.pacing.rate, 30);
+      await world.finish(60_000);
+      world.check({ repeats: 64 });
+    },
+  );
+
+  await t.test('a long wait of one chat: shown with its end, over a takeover too; the others go on', async (t) => {
+    const world = worldOf(t);
+    world.plan = (chatId, _text, nth) => (chatId === 1 && nth === 1 ? { answer: limited(7_200) } : undefined);
+    const first = await world.process();
+    world.append(
+      chats(30).map((chat) => one(chat)),
+      'none',
+    );
+    await first.take();
+    await world.clock.advance(4_000);
+    t.equal(world.calls.length, 30);
+    const until = world.frozen.get(1) ?? 0;
+    t.ok(until > world.clock.wallNow() + 7_100_000);
+    t.same(first.reports.at(-1)?.waits, { chats: 1, until });
+    first.kill();
+    const second = await world.process();
+    await second.take();
+    await world.clock.advance(3_000);
+    t.same(second.reports.at(-1)?.waits, { chats: 1, until });
+    await world.clock.advance(7_180_000, 1);
+    t.equal(world.calls.length, 30);
+    await world.finish(30_000);
+    t.equal(world.calls.length, 31);
+    await world.clock.advance(2_000);
+    t.equal(second.reports.at(-1)?.waits, undefined);
+  });
+
+  await t.test(
+    'a long wait that means the bot: three calls, then silence until it is over, over takeovers and crashes',
+    async (t) => {
+      const world = worldOf(t);
+      world.plan = () => ({ answer: limited(3_600) });
+      const first = await world.process({ concurrency: 4 });
+      const ids = world.append(
+        chats(50).map((chat) => one(chat)),
+        'none',
+      );
+      await first.take();
+      await world.clock.advance(5_000);
+      const called = world.calls.length;
+      t.ok(called >= 3 && called <= 3 + 4, `${called} calls`);
+      const until = first.reports.at(-1)?.waits?.bot ?? 0;
+      t.ok(Math.abs(until - world.clock.wallNow() - 3_596_000) < 3_000);
+      first.crash('pool');
+      await world.clock.advance(60_000, 2);
+      t.equal(first.reports.at(-1)?.waits?.bot, until, 'a crash of the pool changes nothing');
+      first.kill();
+      const second = await world.process({ concurrency: 4 });
+      await second.take();
+      await world.clock.advance(600_000, 2);
+      t.equal(world.calls.length, called, 'nor does a takeover');
+      t.equal(Math.round((second.reports.at(-1)?.waits?.bot ?? 0) - until), 0);
+      world.plan = () => undefined;
+      await world.finish(3_600_000, 2);
+      t.same(new Set(world.states(ids)), new Set(['sent']));
+      t.ok((world.calls[called]?.at ?? 0) >= until - (world.clock.wallNow() - world.clock.now()));
+      t.equal(world.deadLetters.size, 0);
+      world.check();
+    },
+  );
+
   await t.test('403 marks the person, and what waits ends without a call', async (t) => {
     const world = worldOf(t);
     world.plan = (chatId) => (chatId === 1 ? { answer: blocked() } : undefined);
@@ -701,6 +802,86 @@ t.test('owning', async (t) => {
   });
 });
 
+t.test('lanes', async (t) => {
+  await t.test('replies without end: notify and bulk each get their share', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    world.append(
+      chats(400, 10_000).map((chat) => one(chat, { lane: 'notify' })),
+      'none',
+    );
+    const n = world.broadcast(chats(400, 20_000));
+    world.append(
+      chats(2_500).map((chat) => one(chat, { lane: 'reply' })),
+      'none',
+    );
+    await process.take();
+    await world.clock.advance(61_000);
+    const count = (from: number, to: number) =>
+      world.calls.filter(({ chatId }) => chatId >= from && chatId < to).length;
+    const [reply, notify, bulk] = [count(1, 10_000), count(10_000, 20_000), count(20_000, 30_000)];
+    const all = world.calls.length;
+    t.ok(all > 1_700, `${all} calls: the rate is used`);
+    t.ok(notify >= all * 0.07, `${notify} of lane notify`);
+    t.ok(bulk >= all * 0.07, `${bulk} of broadcast ${n}`);
+    t.ok(reply >= all * 0.78, `${reply} replies`);
+    world.check();
+  });
+
+  await t.test('the shares hold without limits too, where slots are what is short', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process({ rates: UNLIMITED, concurrency: 8 });
+    world.append(
+      chats(300, 10_000).map((chat) => one(chat, { lane: 'notify' })),
+      'none',
+    );
+    world.append(
+      chats(300, 20_000).map((chat) => one(chat, { lane: 'bulk' })),
+      'none',
+    );
+    world.append(
+      chats(4_000).map((chat) => one(chat, { lane: 'reply' })),
+      'none',
+    );
+    await process.take();
+    while (world.calls.length < 1_000) await world.clock.advance(100);
+    const count = (from: number, to: number) =>
+      world.calls.filter(({ chatId }) => chatId >= from && chatId < to).length;
+    t.ok(count(10_000, 20_000) >= 70, `${count(10_000, 20_000)} of lane notify`);
+    t.ok(count(20_000, 30_000) >= 70, `${count(20_000, 30_000)} of lane bulk`);
+  });
+
+  await t.test('a broadcast delays no reply beyond the pace, and replies pass bulk in their chat', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    world.broadcast(chats(3_000, 20_000));
+    await process.take();
+    await world.clock.advance(3_000);
+    const waits: number[] = [];
+    for (let i = 0; i < 60; i += 1) {
+      const from = world.clock.now();
+      world.append([one(1 + i, { lane: 'reply', text: `r${i}` })]);
+      await world.clock.advance(1_013);
+      waits.push((world.calls.find((call) => call.text === `r${i}`)?.at ?? Number.POSITIVE_INFINITY) - from);
+    }
+    t.ok(Math.max(...waits) <= 150, `at most ${Math.max(...waits)} ms`);
+    world.append([...Array.from({ length: 5 }, (_, i) => one(900, { lane: 'bulk', text: `bulk${i}` }))]);
+    await world.clock.advance(1_500);
+    world.append([one(900, { lane: 'reply', text: 'reply' }), one(900, { lane: 'notify', text: 'notify' })]);
+    await world.finish(200_000);
+    const order = textsOf(world, 900);
+    t.ok(
+      order.indexOf('reply') < order.indexOf('notify') && order.indexOf('notify') < order.indexOf('bulk4'),
+      order.join(),
+    );
+    t.same(
+      order.filter((text) => text.startsWith('bulk')),
+      ['bulk0', 'bulk1', 'bulk2', 'bulk3', 'bulk4'],
+    );
+    world.check();
+  });
+});
+
 t.test('broadcasts', async (t) => {
   await t.test('page by page, unreachable people counted as blocked without a call, exact sums', async (t) => {
     const world = worldOf(t);
@@ -920,6 +1101,316 @@ t.test('broadcasts', async (t) => {
   });
 });
 
+t.test('broadcasts that are paused, resumed and cancelled', async (t) => {
+  const empty = { sent: 0, blocked: 0, dead: 0, unknown: 0, cancelled: 0, skipped: 0 };
+
+  await t.test('paused: the next runs; resumed: it takes its place again before the next', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    const first = world.broadcast(chats(90));
+    const second = world.broadcast(chats(90, 1_000));
+    await process.take();
+    await world.clock.advance(2_000);
+    world.move(first, 'paused');
+    await world.clock.advance(300);
+    const called = textsOf(world).filter((text) => text.startsWith(`b${first}@`)).length;
+    t.ok(called > 5 && called < 60, `${called} of the first were called before the pause`);
+    await world.clock.advance(1_500);
+    const texts = textsOf(world);
+    t.equal(
+      texts.filter((text) => text.startsWith(`b${first}@`)).length,
+      called,
+      'none of a paused broadcast is called',
+    );
+    t.ok(
+      texts.some((text) => text.startsWith(`b${second}@`)),
+      'the next runs meanwhile',
+    );
+    t.match(world.broadcasts.get(first), { state: 'paused' });
+    world.move(first, 'running');
+    await world.clock.advance(300);
+    const from = world.calls.length;
+    await world.finish(60_000);
+    const after = textsOf(world).slice(from);
+    const lastOfFirst = after.findLastIndex((text) => text.startsWith(`b${first}@`));
+    t.equal(
+      lastOfFirst,
+      90 -
+        textsOf(world)
+          .slice(0, from)
+          .filter((text) => text.startsWith(`b${first}@`)).length -
+        1,
+      'the resumed one goes alone to its end',
+    );
+    for (const n of [first, second])
+      t.match(world.broadcasts.get(n), { state: 'done', total: 90, sum: { ...empty, sent: 90 } });
+    t.equal(world.calls.length, 180, 'nobody twice');
+    t.equal(process.line.pacing.inFlight, 0);
+    world.check();
+  });
+
+  await t.test('without a wake a move is found within a second', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    const n = world.broadcast(chats(120));
+    await process.take();
+    await world.clock.advance(2_000);
+    world.move(n, 'paused', 'none');
+    await world.clock.advance(1_200);
+    const called = world.calls.length;
+    await world.clock.advance(5_000);
+    t.equal(world.calls.length, called);
+  });
+
+  await t.test('flags of people are read again after a pause', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    const n = world.broadcast(chats(60));
+    await process.take();
+    await world.clock.advance(1_500);
+    world.move(n, 'paused');
+    await world.clock.advance(500);
+    const open = chats(60).filter((chat) => !textsOf(world).includes(`b${n}@${chat}`));
+    const [left = 0, gone = 0] = open;
+    world.stopped.add(left);
+    world.unreachable.add(gone);
+    world.move(n, 'running');
+    await world.finish(20_000);
+    t.match(world.broadcasts.get(n), { state: 'done', total: 60, sum: { ...empty, sent: 58, skipped: 1, blocked: 1 } });
+    t.same(textsOf(world, left).concat(textsOf(world, gone)), []);
+  });
+
+  await t.test(
+    'cancelled: what is in the air ends, the rest of made pages is cancelled, the others are skipped',
+    async (t) => {
+      const world = worldOf(t);
+      world.plan = () => ({ afterMs: 400 });
+      const process = await world.process();
+      const n = world.broadcast(chats(700));
+      const next = world.broadcast(chats(10, 1_000));
+      await process.take();
+      await world.clock.advance(1_500);
+      const inAir = world.calls.filter((call) => call.endedAt === undefined).length;
+      t.ok(inAir > 3, `${inAir} in the air`);
+      world.move(n, 'cancelled');
+      await world.clock.advance(20);
+      const called = textsOf(world).filter((text) => text.startsWith(`b${n}@`)).length;
+      t.notOk(world.broadcasts.get(n)?.finishedAt, 'not over while calls are in the air');
+      await world.finish(20_000);
+      t.equal(textsOf(world).filter((text) => text.startsWith(`b${n}@`)).length, called, 'no call after the cancel');
+      const row = world.broadcasts.get(n);
+      t.match(row, { state: 'cancelled', total: 700, ratePerSecond: 0 });
+      t.ok(row?.finishedAt);
+      t.equal(row?.sum.sent, called);
+      t.equal((row?.sum.cancelled ?? 0) + called, AUDIENCE_PAGE * (row?.k ?? 0), 'all of the pages that were made');
+      t.equal(row?.sum.skipped, 700 - AUDIENCE_PAGE * (row?.k ?? 0), 'whom no page had reached');
+      t.same(world.tally(n), { sent: called, cancelled: row?.sum.cancelled });
+      t.ok(world.isClosed(n));
+      t.match(world.broadcasts.get(next), { state: 'done', sum: { sent: 10 } });
+      world.check();
+    },
+  );
+
+  await t.test('cancelled before its turn, and while it is paused', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    const first = world.broadcast(chats(60));
+    const second = world.broadcast(chats(30));
+    const third = world.broadcast(chats(30, 500));
+    await process.take();
+    await world.clock.advance(1_500);
+    world.move(second, 'cancelled');
+    world.move(first, 'paused');
+    world.move(third, 'paused');
+    await world.clock.advance(3_000);
+    t.match(world.broadcasts.get(second), { state: 'cancelled', total: 30, sum: { ...empty, skipped: 30 } });
+    t.ok(world.isClosed(second));
+    const called = world.calls.length;
+    world.move(first, 'cancelled');
+    await world.clock.advance(3_000);
+    t.ok(world.isClosed(first));
+    t.equal(world.calls.length, called);
+    t.match(world.broadcasts.get(first), { state: 'cancelled', total: 60, sum: { sent: called } });
+    world.move(third, 'running');
+    await world.finish(10_000);
+    t.match(world.broadcasts.get(third), { state: 'done', total: 30, sum: { ...empty, sent: 30 } });
+    t.ok(world.broadcasts.get(third)?.startedAt, 'one that was paused before its turn starts then');
+  });
+
+  await t.test('a call that must be made again waits for the end of the pause, or is cancelled', async (t) => {
+    for (const to of ['paused', 'cancelled'] as const) {
+      const world = worldOf(t);
+      world.plan = (chatId, _text, nth) =>
+        nth > 1 ? undefined : { afterMs: 300, answer: chatId % 2 === 0 ? limited(1) : lost() };
+      const process = await world.process();
+      const n = world.broadcast(chats(6));
+      await process.take();
+      await world.clock.advance(1_250);
+      const called = world.calls.length;
+      t.ok(called > 2 && world.calls.every((call) => call.endedAt === undefined));
+      world.move(n, to);
+      await world.clock.advance(10_000);
+      t.equal(world.calls.length, called, `none is called again while it is ${to}`);
+      t.equal(process.line.pacing.inFlight, 0);
+      if (to === 'paused') world.move(n, 'running');
+      await world.finish(20_000);
+      const sum = to === 'paused' ? { ...empty, sent: 6 } : { ...empty, cancelled: 6 };
+      t.match(world.broadcasts.get(n), { state: to === 'paused' ? 'done' : 'cancelled', total: 6, sum });
+      world.check({ repeats: 6 });
+    }
+  });
+
+  await t.test('at-most-once that is begun and not called is given up, and leaves the lease', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process({ rates: { perSecond: 1 } });
+    const n = world.broadcast(chats(15), { class: 'at-most-once' });
+    await process.take();
+    await world.clock.advance(3_000);
+    t.ok(process.line.begun.size > 0);
+    world.move(n, 'paused');
+    await world.clock.advance(2_000);
+    t.equal(process.line.begun.size, 0);
+    t.ok(world.lease.begun.length <= 1, 'one was in the air: it leaves with the next beat');
+    world.move(n, 'running');
+    await world.finish(60_000);
+    t.match(world.broadcasts.get(n), { state: 'done', sum: { ...empty, sent: 15 } });
+    t.equal(world.calls.length, 15);
+  });
+
+  for (const to of ['paused', 'cancelled'] as const) {
+    await t.test(`${to}: taken over at any moment, nothing is lost or doubled and the counts are exact`, async (t) => {
+      for (const killAfter of [0, 3, 8, 30, 700, 2_500]) {
+        const world = worldOf(t);
+        world.plan = (chatId) => ({ afterMs: 10 + ((chatId * 31) % 200) });
+        const first = await world.process({ concurrency: 6 });
+        const n = world.broadcast(chats(70));
+        await first.take();
+        await world.clock.advance(2_000);
+        world.move(n, to);
+        await world.clock.advance(killAfter);
+        first.kill();
+        const second = await world.process({ concurrency: 6 });
+        await second.take();
+        await world.clock.advance(3_000);
+        const called = world.calls.filter((call) => call.by === second).length;
+        t.equal(called, 0, `${killAfter} ms: nothing is called while it is ${to}`);
+        if (to === 'paused') world.move(n, 'running');
+        await world.finish(60_000);
+        const row = world.broadcasts.get(n);
+        t.match(row, { state: to === 'paused' ? 'done' : 'cancelled', total: 70 });
+        t.equal(
+          Object.values(row?.sum ?? {}).reduce((a, b) => a + b, 0),
+          70,
+        );
+        t.same({ ...row?.sum, skipped: 0 }, { ...empty, ...world.tally(n) });
+        if (to === 'paused') t.equal(row?.sum.sent, 70);
+        world.check({ repeats: 6 });
+      }
+    });
+  }
+
+  await t.test(
+    'lost answers of the store: a page that was hidden is cancelled too, the counts are written once',
+    async (t) => {
+      const world = worldOf(t);
+      const process = await world.process();
+      const n = world.broadcast(chats(90));
+      await process.take();
+      world.lose = /addPage/;
+      await world.clock.advance(1_200);
+      world.move(n, 'cancelled');
+      await world.clock.advance(100);
+      world.lose = /move|commit|count|lastPart/;
+      await world.clock.advance(3_000);
+      world.lose = undefined;
+      await world.finish(30_000);
+      const row = world.broadcasts.get(n);
+      t.match(row, { state: 'cancelled', total: 90 });
+      t.equal(
+        Object.values(row?.sum ?? {}).reduce((a, b) => a + b, 0),
+        90,
+      );
+      t.same({ ...row?.sum, skipped: 0 }, { ...empty, ...world.tally(n) });
+      world.check();
+    },
+  );
+
+  await t.test('a long text of which a part is sent goes on to its last part, over a kill too', async (t) => {
+    for (const to of ['paused', 'cancelled'] as const) {
+      const world = worldOf(t);
+      const long = [1, 2, 3].map((part) => `${part} ${'x'.repeat(2_500)}`).join('\n\n');
+      const first = await world.process({ rates: { perSecond: 4 } });
+      const n = world.broadcast(chats(12), { text: long });
+      await first.take();
+      await world.clock.advance(2_700);
+      world.move(n, to);
+      await world.clock.advance(200);
+      first.kill();
+      const second = await world.process({ rates: { perSecond: 4 } });
+      await second.take();
+      await world.clock.advance(15_000);
+      const callsOf = (chat: number) => world.calls.filter((call) => call.chatId === chat).length;
+      const begun = chats(12).filter((chat) => callsOf(chat) > 0);
+      t.ok(begun.length > 0 && begun.length < 12, `${begun.length} were begun`);
+      if (to === 'paused') world.move(n, 'running');
+      await world.finish(60_000);
+      const row = world.broadcasts.get(n);
+      t.match(row, { state: to === 'paused' ? 'done' : 'cancelled', total: 12 });
+      const sum = to === 'paused' ? { ...empty, sent: 12 } : { ...empty, ...world.tally(n) };
+      t.match(row?.sum, sum);
+      t.equal(
+        Object.values(row?.sum ?? {}).reduce((a, b) => a + b, 0),
+        12,
+      );
+      for (const chat of chats(12)) {
+        const isSent = to === 'paused' || world.state(`7-${n}-0-${chat - 1}`) === 'sent';
+        if (isSent) t.ok(callsOf(chat) >= 3, `chat ${chat} got all parts`);
+      }
+      world.check({ repeats: 64, perSecond: 4 });
+    }
+  });
+
+  await t.test('a cancel that meets the last move: either it is done, or it is cancelled', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    const n = world.broadcast(chats(5));
+    await process.take();
+    const release = world.hold(/^move/);
+    await world.clock.advance(3_000);
+    world.move(n, 'cancelled');
+    release();
+    await world.finish(5_000);
+    t.match(world.broadcasts.get(n), { state: 'cancelled', total: 5, sum: { ...empty, sent: 5 } });
+  });
+
+  await t.test('crashes of actors while it is moved', async (t) => {
+    const world = worldOf(t);
+    world.plan = (chatId) => ({ afterMs: 20 + ((chatId * 31) % 300) });
+    const process = await world.process({ concurrency: 12 });
+    const first = world.broadcast(chats(110));
+    const second = world.broadcast(chats(110));
+    await process.take();
+    for (let round = 0; round < 8; round += 1) {
+      await world.clock.advance(900 + round * 111);
+      world.move(first, round % 2 === 0 ? 'paused' : 'running');
+      process.crash(round % 3 === 0 ? 'pool' : round % 4);
+    }
+    await world.clock.advance(700);
+    world.move(second, 'cancelled');
+    process.crash('pool');
+    await world.finish(60_000);
+    t.match(world.broadcasts.get(first), { state: 'done', total: 110, sum: { sent: 110 } });
+    const row = world.broadcasts.get(second);
+    t.match(row, { state: 'cancelled', total: 110 });
+    t.equal(
+      Object.values(row?.sum ?? {}).reduce((a, b) => a + b, 0),
+      110,
+    );
+    t.equal(process.line.registry.size + process.line.pacing.inFlight, 0);
+    world.check();
+  });
+});
+
 /** A small seeded generator (mulberry32): a failure is replayed by its seed. */
 function seeded(seed: number): () => number {
   let a = seed;
@@ -994,12 +1485,18 @@ async function chaos(world: SendingWorld, seed: number): Promise<void> {
       await process.take();
     }
     process.mayCall = !chance(0.05);
+    const moved = runs[below(runs.length + 1)];
+    if (moved !== undefined && chance(0.3)) {
+      const to = (['paused', 'paused', 'running', 'running', 'cancelled'] as const)[below(5)] ?? 'running';
+      world.move(moved.n, to, chance(0.5) ? 'wake' : 'none');
+    }
     await world.clock.advance(below(2_000), 4);
   }
   world.away = undefined;
   world.lose = undefined;
   process.mayCall = true;
   weather.calm = true;
+  for (const { n } of runs) if (world.broadcasts.get(n)?.state === 'paused') world.move(n, 'running');
   if (process.line.holding?.grant === undefined) await process.take();
   await world.finish(600_000, 4);
   await world.clock.advance(5_000);
@@ -1020,7 +1517,11 @@ async function chaos(world: SendingWorld, seed: number): Promise<void> {
     const row = world.broadcasts.get(n);
     const sum = Object.values(row?.sum ?? {}).reduce((a, b) => a + b, 0);
     const counted = Object.values(world.tally(n)).reduce((a, b) => a + b, 0);
-    if (row?.state !== 'done' || row.total !== people || sum !== people || counted !== people)
+    const reached = people - (row?.state === 'cancelled' ? people - counted : 0);
+    const isExact =
+      sum === people &&
+      Object.entries(world.tally(n)).every(([end, count]) => count <= (row?.sum[end as keyof typeof row.sum] ?? 0));
+    if (row?.finishedAt === undefined || row.total !== people || !isExact || counted !== reached)
       throw new Error(`broadcast ${n}: ${JSON.stringify(row)} of ${people}, ${counted} counted`);
   }
   if (process.line.registry.size + process.line.pacing.inFlight + process.line.begun.size > 0)

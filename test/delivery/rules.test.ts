@@ -506,6 +506,33 @@ t.test('throttle: slow refusals of different chats are no storm', async (t) => {
   for (let chat = 1; chat < 50; chat += 1) t.equal(rate.onLimited(chat, 1_000, chat * 2_501), false);
 });
 
+t.test('throttle: long waits of several chats, and nothing that gets through, are a wait of the bot', async (t) => {
+  const rate = rateThrottle(30, 0);
+  rate.onLimited(1, 3_600_000, 100);
+  rate.onLimited(1, 3_600_000, 200);
+  rate.onLimited(2, 7_200_000, 300);
+  t.equal(rate.waitUntil, Number.NEGATIVE_INFINITY, 'two chats may be two chats');
+  rate.onAccepted();
+  rate.onLimited(3, 3_600_000, 400);
+  rate.onLimited(4, 10_000, 450);
+  rate.onLimited(5, 3_000_000, 500);
+  t.equal(rate.waitUntil, Number.NEGATIVE_INFINITY, 'short waits do not count, and those before a message got through');
+  rate.onLimited(6, 3_600_000, 600);
+  t.equal(rate.waitUntil, 3_000_500, 'until the first of them is over');
+  rate.onLimited(7, 9_000_000, 700);
+  t.equal(rate.waitUntil, 3_000_500, 'a call that was under way changes nothing');
+  const cut = rate.rateAt(700);
+  t.equal(rate.rateAt(3_000_600), cut, 'it does not grow while it waits');
+  t.equal(rate.rateAt(3_005_500), cut + 1);
+  rate.onLimited(8, 3_600_000, 3_010_000);
+  t.equal(rate.waitUntil, 3_600_400, 'told again after one call');
+  const heir = rateThrottle(30, 0, 15);
+  heir.wait(60_000);
+  t.equal(heir.waitUntil, 60_000);
+  t.equal(heir.rateAt(64_999), 15);
+  t.equal(heir.rateAt(65_000), 16);
+});
+
 t.test('throttle: bounds', async (t) => {
   fc.assert(
     fc.property(

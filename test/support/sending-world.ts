@@ -83,12 +83,21 @@ export interface SendingWorld {
   /** Stubs of chats that became others. */
   readonly moved: Map<number, number>;
   readonly broadcasts: Map<number, BroadcastRow>;
-  readonly lease: { epoch: number; owner: SendingProcess | undefined; begun: readonly string[]; released: number };
+  readonly lease: {
+    epoch: number;
+    owner: SendingProcess | undefined;
+    begun: readonly string[];
+    released: number;
+    rate?: number | undefined;
+    waitUntil?: number;
+  };
   probes: number;
   /** What getMe answers. */
   getMe: () => Answer;
   /** What sendMessage answers; default: sent after 40 ms. `nth` counts the calls of that text from 1. */
   plan: (chatId: number, text: string, nth: number) => Plan | undefined;
+  /** People who are no subscribers any more; audiences that were read before have them still. */
+  readonly stopped: Set<number>;
   /** A mark is not set: the person wrote meanwhile. */
   cameBack: Set<number>;
   /** Operations (by name) that fail before they are applied, and those that are applied and then fail. */
@@ -100,6 +109,8 @@ export interface SendingWorld {
   /** A page of the log; told to the process in memory, by a wake, or to nobody. */
   append(drafts: readonly Draft[], how?: 'handed' | 'wake' | 'none'): string[];
   broadcast(people: readonly number[], body?: Partial<BroadcastBody> & { readonly text?: string }): number;
+  /** What the API does to a broadcast; told by a wake, or to be found by the look of each second. */
+  move(n: number, to: 'running' | 'paused' | 'cancelled', how?: 'wake' | 'none'): void;
   /** State of a delivery in the store. */
   state(id: string): string;
   states(ids: readonly string[]): string[];
@@ -176,8 +187,12 @@ export function sendingWorld(): SendingWorld {
   const broadcasts = new Map<number, BroadcastRow>();
   const processes: SendingProcess[] = [];
   const violations: string[] = [];
+  let isMoved = false;
   const holds: { name: RegExp; when: 'before' | 'after'; left: number; released: Promise<void> }[] = [];
-  const listeners: { appended: ((page: AppendedPage) => void)[]; wake: (() => void)[] } = { appended: [], wake: [] };
+  const listeners: { appended: ((page: AppendedPage) => void)[]; wake: (() => void)[] } = {
+    appended: [],
+    wake: [],
+  };
   /** By text: place in the order of acceptance, chat, lane, and its id. */
   const accepted = new Map<string, { at: number; chatId: number; lane: string; id: string; part: number }>();
 
@@ -347,20 +362,22 @@ export function sendingWorld(): SendingWorld {
         }),
       begin: (n, estimate, at) =>
         operation(by, `begin ${n}`, () => {
-          const row: BroadcastRow = broadcasts.get(n) ?? {
-            bot: BOT,
-            n,
-            state: 'running',
-            sum: emptyTally(),
-            k: 0,
-            estimate,
-            ratePerSecond: 0,
-            startedAt: at,
-          };
+          const row: BroadcastRow = { estimate, startedAt: at, ...(broadcasts.get(n) ?? newRow(n)) };
           broadcasts.set(n, row);
           return { ...row };
         }),
-      count: () => operation(by, 'count', () => 1),
+      wishes: (ns) =>
+        operation(by, 'wishes', () => ns.flatMap((n) => broadcasts.get(n) ?? []).map(({ n, state }) => ({ n, state }))),
+      count: (audience, after = null) =>
+        operation(by, 'count', () => {
+          const people = pages[Number(audience.tags?.[0]) - 1]?.people ?? [];
+          return people.slice(after === null ? 0 : Number.parseInt(after.toHexString(), 16)).length;
+        }),
+      flags: (asked) =>
+        operation(by, 'flags', () => ({
+          unreachable: new Set(asked.filter((chat) => unreachable.has(chat))),
+          stopped: new Set(asked.filter((chat) => world.stopped.has(chat))),
+        })),
       audience: (audience, after) =>
         operation(by, 'audience', () => {
           const people = pages[Number(audience.tags?.[0]) - 1]?.people ?? [];
@@ -407,7 +424,8 @@ export function sendingWorld(): SendingWorld {
       move: (n, from, to: BroadcastMove) =>
         operation(by, `move ${n}`, () => {
           const row = broadcasts.get(n);
-          if (row === undefined || row.k !== from.k || row.state === 'done') return false;
+          if (row === undefined || row.k !== from.k || row.finishedAt !== undefined) return false;
+          if ((row.state === 'cancelled') !== (from.cancelled === true)) return false;
           broadcasts.set(n, { ...row, ...to, sum: { ...to.sum } });
           return true;
         }),
@@ -440,6 +458,8 @@ export function sendingWorld(): SendingWorld {
             await operation(by, 'publishNow', () => {
               if (world.lease.owner !== by) throw new StoreError('PH_LEASE_FENCED', 'another process owns this part');
               world.lease.begun = sent.begun ?? world.lease.begun;
+              if ('rate' in sent) world.lease.rate = sent.rate;
+              if (sent.waitUntil !== undefined) world.lease.waitUntil = sent.waitUntil;
             });
           },
           fenced(reason) {
@@ -462,6 +482,15 @@ export function sendingWorld(): SendingWorld {
     };
     return keeper;
   }
+
+  const newRow = (n: number): BroadcastRow => ({
+    bot: BOT,
+    n,
+    state: 'running',
+    sum: emptyTally(),
+    k: 0,
+    ratePerSecond: 0,
+  });
 
   function textOf(chatId: number, text: string): string {
     return accepted.has(text) ? text : `${text}@${chatId}`;
@@ -524,6 +553,7 @@ export function sendingWorld(): SendingWorld {
     probes: 0,
     getMe: () => ok(),
     plan: () => undefined,
+    stopped: new Set(),
     cameBack: new Set(),
     away: undefined,
     lose: undefined,
@@ -583,7 +613,16 @@ export function sendingWorld(): SendingWorld {
           if (before !== undefined && before !== proc && tell) before.lose();
           world.lease.epoch += 1;
           world.lease.owner = proc;
-          held.grant = { bot: BOT, part: 'send', epoch: world.lease.epoch, begun: world.lease.begun, handling: [] };
+          const { epoch, begun, rate, waitUntil } = world.lease;
+          held.grant = {
+            bot: BOT,
+            part: 'send',
+            epoch,
+            begun,
+            handling: [],
+            ...(rate === undefined ? {} : { rate }),
+            ...(waitUntil === undefined ? {} : { waitUntil }),
+          };
           held.events?.granted(held.grant);
           await settle();
         },
@@ -684,6 +723,14 @@ export function sendingWorld(): SendingWorld {
       for (const tell of listeners.appended) tell({ bot: BOT, n, kind: 'broadcast', heads: Buffer.alloc(0), bodies });
       return n;
     },
+    move(n, to, how = 'wake') {
+      const row = broadcasts.get(n) ?? newRow(n);
+      if (row.state === 'done' || row.state === 'cancelled') return;
+      broadcasts.set(n, { ...row, state: to });
+      isMoved = true;
+      events.push(`${to} ${n}`);
+      if (how === 'wake') for (const wake of listeners.wake) wake();
+    },
     state: stateOf,
     parts: sentParts,
     states: (ids) => ids.map(stateOf),
@@ -755,6 +802,8 @@ export function sendingWorld(): SendingWorld {
         if (seen.has(call.text)) return;
         seen.add(call.text);
         const { at = 0, lane = '' } = accepted.get(call.text) ?? {};
+        // Whoever pauses a broadcast gives up the order among broadcasts.
+        if (isMoved && lane === 'broadcast') return;
         if (at < (furthest.get(lane) ?? -1)) throw new Error(`chat ${chatId}: ${call.text} comes too late`);
         furthest.set(lane, at);
       });

@@ -1,10 +1,21 @@
 import { deliveryId } from '../../delivery/ids.js';
+import { laneCode } from '../../delivery/lanes.js';
 import { addTally, emptyTally, type TallyCounts, tallied } from '../../delivery/packed.js';
-import type { StoredBroadcastPage } from '../../store/broadcast-store.js';
-import type { BroadcastBody } from '../../store/models.js';
+import type { BroadcastWish, StoredBroadcastPage } from '../../store/broadcast-store.js';
+import type { BroadcastBody, BroadcastRow } from '../../store/models.js';
+import { endCancelled, inAir, lookAtWishes, readHeld, runOf, takeWish, withdraw } from './broadcast-moves.js';
 import { feed, markedSince, settleRead } from './feeding.js';
 import { learnMoves, marksOf } from './moves.js';
-import type { BroadcastRun, BroadcastStep, Ctx, KnownReach, LoadedBroadcast, PoolDeps, State } from './state.js';
+import {
+  type BroadcastRun,
+  type BroadcastStep,
+  type Ctx,
+  type KnownReach,
+  type LoadedBroadcast,
+  type PoolDeps,
+  type State,
+  tellShards,
+} from './state.js';
 
 /** The next page of an audience is made when fewer chats than this could go now: what waits for its own chat does not count. */
 const READY_LOW = 500;
@@ -20,6 +31,14 @@ export function addRun(state: State, n: number, broadcast: BroadcastBody, ctx: C
     n,
     broadcast,
     phase: 'loading',
+    state: 'running',
+    items: 'fed',
+    withdrawal: 0,
+    awaited: new Set(),
+    passed: false,
+    swept: false,
+    skipped: undefined,
+    counting: false,
     loaded: undefined,
     rowK: 0,
     firstOpenK: 0,
@@ -75,9 +94,6 @@ async function reachOf(pages: readonly StoredBroadcastPage[], ctx: Ctx, deps: Po
   return { unreachable: new Set(marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId)), askedAt, marks };
 }
 
-/** The run of the broadcast at page `n`, if it is not done. */
-export const runOf = (state: State, n: number): BroadcastRun | undefined => state.runs.find((run) => run.n === n);
-
 /** No row yet: the broadcast waits for its turn. Or a failed step of it is due again. */
 export function onAgain(state: State, n: number, step: BroadcastStep, ctx: Ctx, deps: PoolDeps): void {
   const run = runOf(state, n);
@@ -86,7 +102,35 @@ export function onAgain(state: State, n: number, step: BroadcastStep, ctx: Ctx, 
     run.phase = 'waiting';
     takeLoaded(state, ctx, deps);
   } else if (step === 'page') run.making = false;
-  else run.moving = false;
+  else if (step === 'move') run.moving = false;
+  else if (step === 'rest') run.counting = false;
+  else if (run.items === 'reading') run.items = 'held';
+  advanceBroadcasts(state, ctx, deps);
+}
+
+/** What operators have made of the broadcasts: followed at once. */
+export function onWishes(state: State, wishes: readonly BroadcastWish[], ctx: Ctx, deps: PoolDeps): void {
+  state.looking = false;
+  for (const wish of wishes) takeWish(state, wish, ctx, deps);
+  if (state.lookWanted) lookAtWishes(state, ctx, deps);
+  advanceBroadcasts(state, ctx, deps);
+}
+
+/** A page was not made, since the broadcast was moved meanwhile. */
+export function onNotMade(state: State, wish: BroadcastWish, ctx: Ctx, deps: PoolDeps): void {
+  const run = runOf(state, wish.n);
+  if (run === undefined) return;
+  run.making = false;
+  takeWish(state, wish, ctx, deps);
+  advanceBroadcasts(state, ctx, deps);
+}
+
+/** All of a cancelled broadcast is settled, and so many were never reached. */
+export function onRest(state: State, n: number, skipped: number, ctx: Ctx, deps: PoolDeps): void {
+  const run = runOf(state, n);
+  if (run === undefined) return;
+  run.counting = false;
+  run.skipped = skipped;
   advanceBroadcasts(state, ctx, deps);
 }
 
@@ -136,11 +180,13 @@ function takeLoaded(state: State, ctx: Ctx, deps: PoolDeps): void {
 /** Its open pages go on where their results end, its audience behind its last page. */
 function takeRun(state: State, run: BroadcastRun, loaded: LoadedBroadcast, ctx: Ctx, deps: PoolDeps): void {
   const { row, openPages, results } = loaded;
-  if (row.state === 'done' || row.state === 'cancelled') {
+  if (isOver(row)) {
     finish(state, run, ctx, deps);
     return;
   }
-  run.phase = 'running';
+  run.phase = row.startedAt === undefined ? 'waiting' : 'running';
+  if (row.state !== 'done') run.state = row.state;
+  if (run.state !== 'running') withdraw(run, ctx, deps);
   run.rowK = row.k;
   run.firstOpenK = row.k;
   run.sum = { ...row.sum };
@@ -168,7 +214,12 @@ function takeRun(state: State, run: BroadcastRun, loaded: LoadedBroadcast, ctx: 
   advanceBroadcasts(state, ctx, deps);
 }
 
-/** Takes a page of an audience in: the unreachable end at once, the rest goes to the shards. */
+const isOver = (row: BroadcastRow): boolean => row.state === 'done' || row.finishedAt !== undefined;
+
+/**
+ * Takes a page of an audience in: the unreachable end at once, the rest goes to the shards. Of a run whose items are held only calls that an earlier
+ * life began go there, so that they end.
+ */
 function takeBroadcastPage(
   state: State,
   run: BroadcastRun,
@@ -183,6 +234,8 @@ function takeBroadcastPage(
   learnMoves(state, reach.marks, ctx, deps);
   const chats = page.chats.map((chatId) => deps.line.whereIs(chatId));
   run.people += chats.length;
+  run.swept = false;
+  const isHeld = run.items !== 'fed';
   const known = loaded?.results.filter((result) => result.k === k) ?? [];
   const open = state.ledger.open(n, k, chats.length, known);
   const items: { index: number; chatId: number; lane: BroadcastBody['lane'] }[] = [];
@@ -192,9 +245,9 @@ function takeBroadcastPage(
     const id = deliveryId({ bot: deps.line.bot, n, k, index });
     const { lane, class: klass } = broadcast;
     const item = { source: open.source, index, id, chatId, lane, class: klass, body: loaded?.bodies?.bodies[0] };
-    const isUnreachable = reach.unreachable.has(chatId) || markedSince(state, chatId, reach.askedAt);
+    const isUnreachable = !isHeld && (reach.unreachable.has(chatId) || markedSince(state, chatId, reach.askedAt));
     if (settleRead(state, item, loaded?.deadLetters.get(id), isUnreachable, ctx, deps)) settled += 1;
-    else items.push({ index, chatId, lane });
+    else if (!isHeld || inAir(state, open.source, index, deps)) items.push({ index, chatId, lane });
   });
   if (state.ledger.left(open.source) === 0 && settled === 0) {
     const tally = state.ledger.tally(open.source);
@@ -229,20 +282,39 @@ export function advanceBroadcasts(state: State, ctx: Ctx, deps: PoolDeps): void 
   for (const run of [...state.runs]) moveRow(state, run, ctx, deps);
   for (const run of state.runs) {
     if (run.phase === 'loading') return;
-    if (!run.ended) {
-      if (!run.making && readyChats(deps) < READY_LOW && state.feeding.size === 0) makePage(state, run, ctx, deps);
-      return;
-    }
-    if (!leavesNothing(state, run, deps)) return;
+    if (run.state === 'cancelled') endCancelled(state, run, ctx, deps);
+    else if (run.state === 'paused') {
+      if (run.items === 'fed') withdraw(run, ctx, deps);
+    } else if (!givesWay(state, run, ctx, deps)) return;
   }
 }
 
-const readyChats = (deps: PoolDeps): number => deps.line.ready.reduce((sum, ready) => sum + ready, 0);
+/** Lets a running broadcast go on; true once it leaves nothing that could go, so that the next may begin. */
+function givesWay(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): boolean {
+  if (run.items !== 'fed') {
+    if (run.items === 'held' && !run.making) readHeld(state, run, ctx, deps);
+    return false;
+  }
+  if (run.passed) return true;
+  if (run.ended) {
+    // What waits for its own chat only goes on beside those that follow.
+    run.passed = leavesNothing(state, run, deps);
+    return run.passed;
+  }
+  if (!run.making && readyChats(run, deps) < READY_LOW && state.feeding.size === 0) makePage(state, run, ctx, deps);
+  return false;
+}
+
+/** Chats that could go now in the lane of the run: what waits in other lanes must not keep it from its share. */
+const readyChats = ({ broadcast }: BroadcastRun, deps: PoolDeps): number =>
+  deps.line.ready.reduce((sum, ready) => sum + (ready[laneCode(broadcast.lane)] ?? 0), 0);
 
 /** True when each item of the run is settled or waits for its own chat only. */
 function leavesNothing(state: State, run: BroadcastRun, deps: PoolDeps): boolean {
   if (run.firstOpenK === run.nextK) return true;
-  return state.feeding.size === 0 && readyChats(deps) === 0 && !deps.line.registry.some(`${deps.line.bot}-${run.n}-`);
+  return (
+    state.feeding.size === 0 && readyChats(run, deps) === 0 && !deps.line.registry.some(`${deps.line.bot}-${run.n}-`)
+  );
 }
 
 function makePage(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): void {
@@ -251,8 +323,11 @@ function makePage(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): vo
   const { n, broadcast, nextK, after, phase } = run;
   const { broadcasts, line } = deps;
   const make = async () => {
-    if (phase === 'waiting')
-      await broadcasts.begin(n, await broadcasts.count(broadcast.audience), new Date(ctx.clock.wallNow()));
+    if (phase === 'waiting') {
+      const estimate = await broadcasts.count(broadcast.audience);
+      const { state: wish } = await broadcasts.begin(n, estimate, new Date(ctx.clock.wallNow()));
+      if (wish !== 'running') return wish;
+    }
     const askedAt = ctx.clock.now();
     const made = await broadcasts.audience(broadcast.audience, after);
     const page = await broadcasts.addPage(n, nextK, deps.newId(), after, made);
@@ -272,7 +347,10 @@ function makePage(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): vo
   };
   ctx.pipe(
     make(),
-    ({ page, reach }) => ({ type: 'broadcast-page', tenure, n, page, reach }),
+    (made) =>
+      typeof made === 'string'
+        ? { type: 'broadcast-not-made', tenure, wish: { n, state: made } }
+        : { type: 'broadcast-page', tenure, n, ...made },
     (error) => ({ type: 'broadcast-failed', tenure, n, step: 'page', error }),
   );
 }
@@ -289,6 +367,7 @@ export function onBroadcastPage(
   const run = runOf(state, n);
   if (run === undefined) return;
   run.making = false;
+  run.counting = false;
   run.phase = 'running';
   run.nextK = page.k + 1;
   run.after = page.upTo;
@@ -300,7 +379,8 @@ export function onBroadcastPage(
 /** Writes the row when there is something new: a compare-and-set on its first open page. */
 function moveRow(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): void {
   if (run.phase !== 'running' || run.moving) return;
-  const done = run.ended && run.firstOpenK === run.nextK;
+  const isCancelled = run.state === 'cancelled';
+  const done = run.firstOpenK === run.nextK && (isCancelled ? run.skipped !== undefined : run.ended);
   const now = ctx.clock.now();
   if (!done && now - run.publishedAt < PUBLISH_MS) return;
   if (!done && run.firstOpenK === run.rowK && now - run.publishedAt < 2 * PUBLISH_MS) return;
@@ -308,20 +388,26 @@ function moveRow(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): voi
   run.publishedAt = now;
   const { tenure } = state;
   const { n, firstOpenK } = run;
-  const ratePerSecond = rate(state, run, now);
+  const ratePerSecond = run.state === 'running' ? rate(state, run, now) : 0;
+  const skipped = run.skipped ?? 0;
   const to = {
     k: firstOpenK,
-    sum: run.sum,
+    sum: { ...run.sum, skipped: run.sum.skipped + skipped },
     ratePerSecond,
-    ...(run.ended ? { total: run.people } : {}),
-    ...(done ? { state: 'done' as const, finishedAt: new Date(ctx.clock.wallNow()) } : {}),
+    ...(run.ended || done ? { total: run.people + skipped } : {}),
+    ...(done ? { finishedAt: new Date(ctx.clock.wallNow()) } : {}),
+    ...(done && !isCancelled ? { state: 'done' as const } : {}),
   };
-  const from = { k: run.rowK };
+  const from = { k: run.rowK, cancelled: isCancelled };
   const move = async () => {
-    if (await deps.broadcasts.move(n, from, to)) return { k: firstOpenK, done };
-    // An earlier move whose answer was lost had arrived: the next one starts from where the row is.
+    if (await deps.broadcasts.move(n, from, to)) return { k: firstOpenK, done, cancelled: isCancelled };
+    // An earlier move whose answer was lost had arrived, or it was cancelled: the next one starts from where the row is.
     const row = await deps.broadcasts.row(n);
-    return { k: row?.k ?? firstOpenK, done: row === undefined || row.state === 'done' };
+    return {
+      k: row?.k ?? firstOpenK,
+      done: row === undefined || isOver(row),
+      cancelled: row?.state === 'cancelled',
+    };
   };
   ctx.pipe(
     move(),
@@ -342,11 +428,17 @@ function rate(state: State, run: BroadcastRun, now: number): number {
 }
 
 /** The row is known to be at `k`; a done broadcast's page of the log is closed. */
-export function onBroadcastMoved(state: State, n: number, k: number, done: boolean, ctx: Ctx, deps: PoolDeps): void {
+export function onBroadcastMoved(
+  state: State,
+  { n, k, done, cancelled }: { n: number; k: number; done: boolean; cancelled: boolean },
+  ctx: Ctx,
+  deps: PoolDeps,
+): void {
   const run = runOf(state, n);
   if (run === undefined) return;
   run.moving = false;
   run.rowK = k;
+  if (cancelled) takeWish(state, { n, state: 'cancelled' }, ctx, deps);
   if (done) finish(state, run, ctx, deps);
   advanceBroadcasts(state, ctx, deps);
 }
@@ -355,5 +447,7 @@ function finish(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): void
   run.phase = 'done';
   state.runs = state.runs.filter((other) => other !== run);
   state.closed.push({ n: run.n, k: undefined });
-  ctx.log.info({ bot: deps.line.bot, broadcast: run.n, ...run.sum }, 'broadcast done');
+  tellShards(ctx, deps, { type: 'release', n: run.n });
+  const what = run.state === 'cancelled' ? 'broadcast cancelled' : 'broadcast done';
+  ctx.log.info({ bot: deps.line.bot, broadcast: run.n, ...run.sum }, what);
 }

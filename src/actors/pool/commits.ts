@@ -29,6 +29,7 @@ export function onItemEnded(state: State, message: Ended, ctx: Ctx, deps: PoolDe
     return;
   }
   state.reported.set(place, { shard, chatId, key });
+  if (end.state === 'sent') state.throttle?.onAccepted();
   if (message.unreachable !== undefined) state.unreachable.push({ chatId, ...message.unreachable });
   if (end.state === 'dead' || end.state === 'unknown') {
     state.deadLetters.push({

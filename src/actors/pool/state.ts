@@ -1,10 +1,10 @@
 import type { ObjectId } from 'mongodb';
-import type { Lane, MessageClass } from '../../delivery/lanes.js';
+import type { Lane, LaneShares, MessageClass } from '../../delivery/lanes.js';
 import type { ItemEnd, KnownResult, Ledger, LedgerBatch } from '../../delivery/ledger.js';
 import type { Item } from '../../delivery/mailbox.js';
 import type { TallyCounts } from '../../delivery/packed.js';
 import type { RateThrottle } from '../../delivery/rate-throttle.js';
-import type { BroadcastStore, StoredBroadcastPage } from '../../store/broadcast-store.js';
+import type { AudienceFlags, BroadcastStore, BroadcastWish, StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { ChatMove } from '../../store/chat-moves.js';
 import type { LeaseGrant, LeaseKeeper } from '../../store/lease-keeper.js';
 import type { BodyRow, BroadcastBody, BroadcastRow } from '../../store/models.js';
@@ -27,7 +27,13 @@ export type PoolMessage =
   | { readonly type: 'shard-up'; readonly shard: number }
   | { readonly type: 'fed'; readonly shard: number; readonly source: number }
   | { readonly type: 'wants'; readonly shard: number; readonly lanes: number }
-  | { readonly type: 'turned'; readonly shard: number; readonly lanes: number }
+  | {
+      readonly type: 'turned';
+      readonly shard: number;
+      readonly lanes: number;
+      readonly lane: Lane;
+      readonly calls: number;
+    }
   | Ended
   | PartSent
   | { readonly type: 'migrated'; readonly chatId: number; readonly to: number }
@@ -36,6 +42,8 @@ export type PoolMessage =
       readonly type: 'unreachable';
       readonly items: readonly { readonly source: number; readonly index: number; readonly chatId: number }[];
     }
+  | HandedBack
+  | { readonly type: 'withdrawn'; readonly shard: number; readonly n: number; readonly withdrawal: number }
   | { readonly type: 'limited'; readonly chatId: number; readonly retryAfterMs: number }
   | { readonly type: 'begin' }
   | { readonly type: 'slots' }
@@ -80,6 +88,23 @@ export interface Handed {
   readonly to: number;
   readonly notBefore: number;
   readonly items: readonly Item[];
+}
+
+/** A call of a broadcast that is withdrawn has ended and would have to be made again. `attempts` counts it, when it was more than a refusal to wait. */
+export interface HandedBack {
+  readonly type: 'handed-back';
+  readonly source: number;
+  readonly index: number;
+  readonly chatId: number;
+  readonly attempts: number;
+  /** Of its call, which leaves the registry now; undefined when it had none. */
+  readonly key: string | undefined;
+}
+
+/** The open pages of a broadcast that goes on after a pause, and whom of them not to call, as known at `askedAt` (monotonic ms). */
+export interface HeldItems extends AudienceFlags {
+  readonly pages: readonly StoredBroadcastPage[];
+  readonly askedAt: number;
 }
 
 /** A page of messages as loading hands it over. */
@@ -157,7 +182,13 @@ export type OwnMessage =
       readonly n: number;
       readonly k: number;
       readonly done: boolean;
+      readonly cancelled: boolean;
     }
+  | { readonly type: 'broadcast-look'; readonly tenure: number }
+  | { readonly type: 'broadcast-wishes'; readonly tenure: number; readonly wishes: readonly BroadcastWish[] }
+  | { readonly type: 'broadcast-not-made'; readonly tenure: number; readonly wish: BroadcastWish }
+  | { readonly type: 'broadcast-held'; readonly tenure: number; readonly n: number; readonly held: HeldItems }
+  | { readonly type: 'broadcast-rest'; readonly tenure: number; readonly n: number; readonly skipped: number }
   | {
       readonly type: 'broadcast-failed';
       readonly tenure: number;
@@ -169,8 +200,8 @@ export type OwnMessage =
   | { readonly type: 'broadcast-again'; readonly tenure: number; readonly n: number; readonly step: BroadcastStep }
   | { readonly type: 'drain-late' };
 
-/** What a run asks of the store: all that is known of it, the next page of its audience, a move of its row. */
-export type BroadcastStep = 'load' | 'page' | 'move';
+/** What a run asks of the store: all that is known of it, the next page of its audience, a move of its row, its held items, how many were never reached. */
+export type BroadcastStep = 'load' | 'page' | 'move' | 'held' | 'rest';
 
 /** A commit under way with what it settles. */
 export interface TakenCommit {
@@ -183,6 +214,18 @@ export interface BroadcastRun {
   readonly n: number;
   readonly broadcast: BroadcastBody;
   phase: 'waiting' | 'loading' | 'running' | 'done';
+  /** What the operator wants, as the row was last seen. */
+  state: 'running' | 'paused' | 'cancelled';
+  /** Where the open items of its pages are: with the shards, on the way back from those `awaited`, in nobody's hands, or being read to be fed again. */
+  items: 'fed' | 'withdrawing' | 'held' | 'reading';
+  withdrawal: number;
+  awaited: Set<number>;
+  /** It has left nothing that could go, once: those accepted later may go beside what is left of it. */
+  passed: boolean;
+  /** Of a cancelled run: what waited is settled; how many were never reached, once that is counted. */
+  swept: boolean;
+  skipped: number | undefined;
+  counting: boolean;
   /** Read, but an earlier broadcast is not yet: chains of a chat are fed in the order of acceptance. */
   loaded: LoadedBroadcast | undefined;
   /** The first open page as the row in the store has it, and as memory has it. */
@@ -223,7 +266,7 @@ export interface State {
   lanes: number[];
   readonly turning: Set<number>;
   turnStart: number;
-  grants: number;
+  shares: LaneShares;
   gateGeneration: number;
   gateAt: number;
   /** Feeds that shards have not taken yet, as `source/shard`. */
@@ -246,15 +289,21 @@ export interface State {
   unreachable: UnreachableMark[];
   frozen: { chatId: number; until: number }[];
   moves: ChatMove[];
+  /** Chats that a 429 makes wait for more than 10 s, until when (epoch ms). */
+  longWaits: Map<number, number>;
   closed: { n: number; k: number | undefined }[];
   publishing: boolean;
   publishWanted: boolean;
   probing: boolean;
   runs: BroadcastRun[];
+  /** A read of what operators want is under way, and another is wanted after it. */
+  looking: boolean;
+  lookWanted: boolean;
+  lookedAt: number;
   drain: Reply<void> | undefined;
 }
 
-/** What the pool needs. `appended` and `wakes` tell of new pages; each answers how to stop. */
+/** What the pool needs. `appended` and `wakes` tell of new pages, a wake perhaps of a moved broadcast; each answers how to stop. */
 export interface PoolDeps {
   readonly line: SendLine;
   readonly shards: number;
@@ -273,6 +322,8 @@ export interface PoolDeps {
 export interface PoolReport {
   readonly sending: 'starting' | 'standby' | 'held';
   readonly outage?: string;
+  /** Waits of more than 10 s that Telegram has asked for by 429, epoch ms: until when the whole bot waits, and how many chats do, the last of them until when. */
+  readonly waits?: { readonly bot?: number; readonly chats: number; readonly until: number };
 }
 
 /** The context of the pool. */

@@ -1,4 +1,5 @@
 import { parseCallKey } from '../../delivery/ids.js';
+import { laneShares } from '../../delivery/lanes.js';
 import { BEGUN_REST_MS, quietMs } from '../../delivery/lease-clock.js';
 import { type Ledger, ledger } from '../../delivery/ledger.js';
 import { rateThrottle } from '../../delivery/rate-throttle.js';
@@ -7,6 +8,8 @@ import { restFrozen } from './feeding.js';
 import { locate, readOn } from './loading.js';
 import { type Ctx, type PoolDeps, placeKey, type State, tellShards } from './state.js';
 
+/** No wait that Telegram asks for is longer, ms: an owners document that was edited by hand must not silence the bot for ever. */
+const LONGEST_WAIT_MS = 86_400_000;
 /** Connections that are opened before the first call. */
 const WARM_CONNECTIONS = 4;
 
@@ -24,7 +27,7 @@ export function standby(deps: PoolDeps, up: Set<number>): State {
     lanes: Array.from({ length: deps.shards }, () => 0),
     turning: new Set(),
     turnStart: 0,
-    grants: 0,
+    shares: laneShares(),
     gateGeneration: 0,
     gateAt: Number.POSITIVE_INFINITY,
     feeding: new Set(),
@@ -43,11 +46,15 @@ export function standby(deps: PoolDeps, up: Set<number>): State {
     unreachable: [],
     frozen: [],
     moves: [],
+    longWaits: new Map(),
     closed: [],
     publishing: false,
     publishWanted: false,
     probing: false,
     runs: [],
+    looking: false,
+    lookWanted: false,
+    lookedAt: Number.NEGATIVE_INFINITY,
     drain: undefined,
   };
 }
@@ -85,6 +92,14 @@ export function begin(state: State, ctx: Ctx, deps: PoolDeps, taken: boolean): S
     now,
     taken ? (grant.rate ?? line.rates.perSecond) : line.pacing.rate,
   );
+  if (taken && Number.isFinite(grant.waitUntil)) {
+    const left = (grant.waitUntil ?? 0) - ctx.clock.wallNow();
+    line.waitUntil = Math.max(line.waitUntil, now + Math.min(left, LONGEST_WAIT_MS));
+  }
+  if (line.waitUntil > now) {
+    fresh.throttle.wait(line.waitUntil);
+    line.pacing.quietUntil(line.waitUntil);
+  }
   line.pacing.setRate(fresh.throttle.rateAt(now));
   tellShards(ctx, deps, { type: 'reset' });
   tellShards(ctx, deps, { type: 'rest', chats: [], groupsUntil: now + quiet.groups });
@@ -93,6 +108,7 @@ export function begin(state: State, ctx: Ctx, deps: PoolDeps, taken: boolean): S
     for (const key of line.begun)
       if (!fresh.begunBefore.has(key) && line.registry.get(key) === undefined) forgetBegun(key, deps);
     fresh.frozen = state.frozen;
+    fresh.longWaits = state.longWaits;
     restFrozen(
       state.frozen.map(({ chatId, until }) => ({ chatId, unreachable: false, frozenUntil: until })),
       ctx,

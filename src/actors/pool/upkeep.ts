@@ -1,6 +1,9 @@
 import { isAlive } from '../../delivery/outcome.js';
+import { LONG_WAIT_MS } from '../../delivery/rate-throttle.js';
+import type { ChatMark } from '../../store/send-store.js';
+import { lookAtWishes } from './broadcast-moves.js';
 import { advanceBroadcasts } from './broadcasts.js';
-import { type Ctx, type PoolDeps, type State, tellShards } from './state.js';
+import { type Ctx, type PoolDeps, type PoolReport, type State, tellShards } from './state.js';
 
 const PROBE_TIMEOUT_MS = 10_000;
 /** How long a chat that was found unreachable is kept in mind for reads that were asked before, ms. */
@@ -31,23 +34,65 @@ export function onTick(state: State, ctx: Ctx, deps: PoolDeps): State {
     ready,
     ...(rate === line.rates.perSecond ? { rate: undefined } : { rate }),
   });
-  deps.report({
-    sending: ready ? 'held' : 'starting',
-    ...(line.outage.reason === undefined ? {} : { outage: line.outage.reason }),
-  });
+  report(state, ready ? 'held' : 'starting', ctx, deps);
+  lookAtWishes(state, ctx, deps);
   advanceBroadcasts(state, ctx, deps);
   return probe(state, ctx, deps);
 }
 
-/** A 429: the chat's freeze goes with the next commit; several of them slow the bot down. */
+/** Tells health how the sending is; long waits that are over are forgotten. */
+function report(state: State, sending: PoolReport['sending'], ctx: Ctx, deps: PoolDeps): void {
+  const { outage } = deps.line;
+  const wall = ctx.clock.wallNow();
+  for (const [chatId, until] of state.longWaits) if (until <= wall) state.longWaits.delete(chatId);
+  const bot = Math.round(deps.line.waitUntil - ctx.clock.now() + wall);
+  const isShut = bot > wall;
+  const chats = state.longWaits.size;
+  let until = 0;
+  for (const end of state.longWaits.values()) until = Math.max(until, end);
+  deps.report({
+    sending,
+    ...(outage.reason === undefined ? {} : { outage: outage.reason }),
+    ...(isShut || chats > 0 ? { waits: { chats, until, ...(isShut ? { bot } : {}) } } : {}),
+  });
+}
+
+/** Chats that the store knows as frozen, after a takeover: the long waits among them are shown. */
+export function noteFrozen(state: State, marks: readonly ChatMark[], ctx: Ctx): void {
+  const wall = ctx.clock.wallNow();
+  for (const { chatId, frozenUntil } of marks)
+    if (frozenUntil - wall > LONG_WAIT_MS) state.longWaits.set(chatId, frozenUntil);
+}
+
+/** A 429: the chat's freeze goes with the next commit; several of them slow the bot down, or make all of it wait. The lease has both at once: they outlive this process. */
 export function onLimited(state: State, chatId: number, retryAfterMs: number, ctx: Ctx, deps: PoolDeps): State {
+  const { line } = deps;
+  const { throttle } = state;
   const now = ctx.clock.now();
-  state.frozen.push({ chatId, until: ctx.clock.wallNow() + retryAfterMs });
-  if (state.throttle?.onLimited(chatId, retryAfterMs, now) === true) {
-    const rate = state.throttle.rateAt(now);
-    deps.line.pacing.setRate(rate);
-    ctx.log.warn({ bot: deps.line.bot, rate }, 'several chats were limited: the bot slows down');
+  const wall = ctx.clock.wallNow();
+  state.frozen.push({ chatId, until: wall + retryAfterMs });
+  if (retryAfterMs > LONG_WAIT_MS) state.longWaits.set(chatId, wall + retryAfterMs);
+  if (throttle === undefined) return state;
+  const waited = throttle.waitUntil;
+  const isCut = throttle.onLimited(chatId, retryAfterMs, now);
+  const isShut = throttle.waitUntil > waited;
+  if (!isCut && !isShut) return state;
+  const rate = throttle.rateAt(now);
+  line.pacing.setRate(rate);
+  if (isCut) ctx.log.warn({ bot: line.bot, rate }, 'several chats were limited: the bot slows down');
+  const waitUntil = wall + throttle.waitUntil - now;
+  if (isShut) {
+    line.waitUntil = throttle.waitUntil;
+    line.pacing.quietUntil(throttle.waitUntil);
+    ctx.log.warn({ bot: line.bot, until: new Date(waitUntil).toISOString() }, 'Telegram makes the bot wait');
+    report(state, now >= state.readyAt ? 'held' : 'starting', ctx, deps);
   }
+  const told = line.holding?.publishNow({ rate, ...(isShut ? { waitUntil } : {}) }) ?? Promise.resolve();
+  ctx.pipe(
+    told,
+    () => ({ type: 'slots' }),
+    () => ({ type: 'slots' }), // the next beat has it
+  );
   return state;
 }
 
@@ -82,7 +127,7 @@ export function onPublished(state: State, begun: readonly string[], ctx: Ctx, de
 export function onOutage(state: State, ctx: Ctx, deps: PoolDeps): State {
   const { outage, bot } = deps.line;
   if (outage.paused) ctx.log.warn({ bot, reason: outage.reason }, 'sending paused: Telegram does not serve this bot');
-  deps.report({ sending: 'held', ...(outage.reason === undefined ? {} : { outage: outage.reason }) });
+  report(state, 'held', ctx, deps);
   return probe(state, ctx, deps);
 }
 

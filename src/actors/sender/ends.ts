@@ -14,6 +14,8 @@ import {
   type Call,
   type Ctx,
   contentOf,
+  dropWithdrawn,
+  isWithdrawn,
   type OwnMessage,
   type SenderDeps,
   type SenderMessage,
@@ -86,23 +88,35 @@ export function onEnded(state: State, call: Call, answer: Answer, ctx: Ctx, deps
         report(state, item, key, call, end, paced, ctx, deps, entry.startedWall);
         return announce(state, ctx, deps);
       }
+      if (isWithdrawn(state, item)) {
+        state.boxes.settle(item.chatId, paced);
+        handBack(item, key, item.attempts, ctx, deps);
+        ctx.tell(pool, { type: 'migrated', chatId: item.chatId, to: decision.toChatId });
+        leave(state, item.chatId, ctx, deps);
+        return announce(state, ctx, deps);
+      }
       giveBack(key, ctx, deps);
       if (to === item.chatId) state.boxes.retry(item.chatId, paced);
       else {
         // The chat stays busy until it is durable that it moved.
         const { chatId, source, index } = item;
-        state.reported.set(chatId, { source, index, of: 'move', freeAt: paced });
+        state.reported.set(chatId, { source, index, of: 'move', freeAt: paced, part: item.part });
         if (state.leaving.has(chatId)) leave(state, chatId, ctx, deps);
         else ctx.tell(pool, { type: 'migrated', chatId, to: decision.toChatId });
       }
       return announce(state, ctx, deps);
     }
     case 'again':
-      giveBack(key, ctx, deps);
-      state.boxes.retry(item.chatId, Math.max(paced, now + decision.restMs), {
-        spend: decision.spendAttempt,
-        doubtedSince: decision.doubt ? now : undefined,
-      });
+      if (isWithdrawn(state, item)) {
+        state.boxes.settle(item.chatId, Math.max(paced, now + decision.restMs));
+        handBack(item, key, item.attempts + (decision.doubt || decision.spendAttempt ? 1 : 0), ctx, deps);
+      } else {
+        giveBack(key, ctx, deps);
+        state.boxes.retry(item.chatId, Math.max(paced, now + decision.restMs), {
+          spend: decision.spendAttempt,
+          doubtedSince: decision.doubt ? now : undefined,
+        });
+      }
       tellLimited(outcome, item.chatId, ctx, deps);
       leave(state, item.chatId, ctx, deps);
       return announce(state, ctx, deps);
@@ -117,6 +131,48 @@ function giveBack(key: string, ctx: Ctx, { line, pool }: SenderDeps): void {
   line.begunDurable.delete(key);
   if (line.begun.delete(key)) ctx.tell(pool, { type: 'begin' });
   ctx.tell(pool, { type: 'slots' });
+}
+
+/** Gives an item back that has no place here any more. Its call leaves the registry only when the pool has heard of it: until then it counts as in the air, so that it is not fed twice. */
+function handBack(
+  { source, index, chatId }: Item,
+  key: string | undefined,
+  attempts: number,
+  ctx: Ctx,
+  { line, pool }: SenderDeps,
+): void {
+  if (key !== undefined) {
+    line.begunDurable.delete(key);
+    if (line.begun.delete(key)) ctx.tell(pool, { type: 'begin' });
+  }
+  ctx.tell(pool, { type: 'handed-back', source, index, chatId, attempts, key });
+}
+
+/** Gives up what waits of a broadcast, also what is begun and not called; calls in the air go on. */
+export function onWithdraw(state: State, n: number, withdrawal: number, ctx: Ctx, deps: SenderDeps): State {
+  state.withdrawn.add(n);
+  dropWithdrawn(state);
+  for (const [chatId, { item, key }] of state.begun) {
+    if (!isWithdrawn(state, item)) continue;
+    state.begun.delete(chatId);
+    deps.line.begunDurable.delete(key);
+    if (deps.line.begun.delete(key)) ctx.tell(deps.pool, { type: 'begin' });
+    state.boxes.settle(chatId, ctx.clock.now());
+  }
+  // Neither in the air nor waiting: their chats became others, and that is not durable yet.
+  for (const [chatId, { source, of, freeAt, part = 0 }] of state.reported) {
+    if (of !== 'move' || !isWithdrawn(state, { source, part })) continue;
+    state.reported.delete(chatId);
+    state.boxes.settle(chatId, freeAt);
+  }
+  ctx.tell(deps.pool, { type: 'withdrawn', shard: deps.shard, n, withdrawal });
+  return announce(state, ctx, deps);
+}
+
+/** Of a withdrawn broadcast only calls in the air are fed: one that has ended meanwhile is handed back. */
+export function handBackWithdrawn(state: State, n: number, ctx: Ctx, deps: SenderDeps): void {
+  if (!state.withdrawn.has(n)) return;
+  for (const item of dropWithdrawn(state)) handBack(item, undefined, item.attempts, ctx, deps);
 }
 
 function tellLimited(outcome: Outcome, chatId: number, ctx: Ctx, deps: SenderDeps): void {

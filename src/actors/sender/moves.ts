@@ -1,5 +1,5 @@
 import type { Item } from '../../delivery/mailbox.js';
-import { announce, type Ctx, type SenderDeps, type SenderMessage, type State } from './state.js';
+import { announce, type Ctx, dropWithdrawn, type SenderDeps, type SenderMessage, type State } from './state.js';
 
 /** A chat became another: what waits here is handed over, at once or when its call has ended. */
 export function onMove(
@@ -46,6 +46,8 @@ export function onArrive(
   );
   for (const { chain, source, index, lane, attempts, part } of all)
     state.boxes.push(chatId, chain as 0 | 1 | 2 | 3, source, index, lane, attempts, part);
+  // What was on its way when its broadcast was withdrawn: the pool feeds or ends it.
+  if (state.withdrawn.size > 0) dropWithdrawn(state);
   state.boxes.freeze(chatId, notBefore);
   if (state.awaiting.delete(released)) state.boxes.unhold(released);
   return announce(state, ctx, deps);

@@ -1,5 +1,5 @@
 import { callKey, type DeliveryPlace, deliveryId } from '../../delivery/ids.js';
-import { type Lane, laneCode, type MessageClass } from '../../delivery/lanes.js';
+import { LANES, type Lane, laneCode, type MessageClass } from '../../delivery/lanes.js';
 import { type Item, type Mailboxes, mailboxes } from '../../delivery/mailbox.js';
 import type { Answer } from '../../delivery/outcome.js';
 import { headAt } from '../../delivery/packed.js';
@@ -12,6 +12,9 @@ import type { SendLine } from '../send-line.js';
 
 /** A page that could not be read is read again after this long, ms. */
 export const REFETCH_MS = 1_000;
+
+/** The chain of a chat that holds the items of broadcasts. */
+export const BROADCAST_CHAIN = 3;
 
 /** Items of one page for one shard; the arrays are parallel. */
 export interface Feed {
@@ -43,7 +46,8 @@ export type SenderMessage =
       readonly chats: readonly { readonly chatId: number; readonly until: number }[];
       readonly groupsUntil?: number;
     }
-  | { readonly type: 'turn'; readonly lane: Lane; readonly quota: number }
+  /** `pace`: as which lane its calls are paced. */
+  | { readonly type: 'turn'; readonly lane: Lane; readonly pace: Lane; readonly quota: number }
   | { readonly type: 'begun' }
   | { readonly type: 'durable'; readonly items: readonly DurableItem[]; readonly unreachable: readonly number[] }
   | { readonly type: 'move'; readonly chatId: number; readonly to: number; readonly tenure: number }
@@ -55,6 +59,8 @@ export type SenderMessage =
       readonly items: readonly MovedItem[];
     }
   | { readonly type: 'forget'; readonly sources: readonly number[] }
+  | { readonly type: 'withdraw'; readonly n: number; readonly withdrawal: number }
+  | { readonly type: 'release'; readonly n: number }
   | { readonly type: 'reset' };
 
 /** All that a shard receives. */
@@ -91,6 +97,8 @@ export interface Reported {
   /** `move`: the chat became another one, to which the item goes. */
   readonly of: 'part' | 'item' | 'move';
   readonly freeAt: number;
+  /** Of a `move`: how many parts of the item are sent. */
+  readonly part?: number;
 }
 
 /** What a shard holds in memory; all of it can be fed again. */
@@ -109,6 +117,8 @@ export interface State {
   readonly leaving: Map<number, { readonly to: number; readonly tenure: number }>;
   /** Chats held until items of their old ids have arrived. */
   readonly awaiting: Set<number>;
+  /** Broadcasts whose items are not to be called: what of them is in the air is handed back when it would have to be called again. */
+  readonly withdrawn: Set<number>;
   /** Counts the resets: a new one with each loss of the lease. */
   readonly tenure: number;
   ripeAt: number;
@@ -136,6 +146,7 @@ export function empty(tenure: number, generation: number): State {
     reported: new Map(),
     leaving: new Map(),
     awaiting: new Set(),
+    withdrawn: new Set(),
     tenure,
     ripeAt: Number.POSITIVE_INFINITY,
     generation,
@@ -165,20 +176,28 @@ export function announce(state: State, ctx: Ctx, deps: SenderDeps): State {
   return ripen(state, now, ctx);
 }
 
-/** `stuck`: nothing more can be begun before another at-most-once call is settled; asking again at once would only spin. */
-export function endTurn(state: State, ctx: Ctx, deps: SenderDeps, stuck: boolean): State {
+/** Ends a turn of `lane` in which so many `calls` began. `stuck`: nothing more can be begun before another at-most-once call is settled; asking again at once would only spin. */
+export function endTurn(
+  state: State,
+  turn: { readonly lane: Lane; readonly calls: number; readonly stuck?: boolean },
+  ctx: Ctx,
+  deps: SenderDeps,
+): State {
   const now = ctx.clock.now();
+  const { lane, calls, stuck = false } = turn;
   state.announced = wants(state, now, deps, stuck);
   publishReady(state, now, deps);
-  ctx.tell(deps.pool, { type: 'turned', shard: deps.shard, lanes: state.announced });
+  ctx.tell(deps.pool, { type: 'turned', shard: deps.shard, lanes: state.announced, lane, calls });
   return ripen(state, now, ctx);
 }
 
-/** The pool reads from here how many chats could go now, to feed broadcasts in time: also those that only wait for their page or their begun entry. */
+/** The pool reads from here how many chats could go now in each lane, to feed broadcasts in time: also those that only wait for their page (of any lane) or their begun entry. */
 export function publishReady(state: State, now: number, deps: SenderDeps): void {
   state.boxes.readyLanes(now);
-  let ready = state.boxes.ready + state.begun.size;
-  for (const held of state.loading.values()) ready += held.length;
+  let loading = 0;
+  for (const held of state.loading.values()) loading += held.length;
+  const ready = LANES.map((lane) => state.boxes.readyIn(lane) + loading);
+  for (const { item } of state.begun.values()) ready[laneCode(item.lane)] = (ready[laneCode(item.lane)] ?? 0) + 1;
   deps.line.ready[deps.shard] = ready;
 }
 
@@ -191,6 +210,17 @@ export function ripen(state: State, now: number, ctx: Ctx): State {
     ctx.after(Math.max(0, at - now), { type: 'ripe', generation: state.generation });
   }
   return state;
+}
+
+/** True for items of a broadcast that is paused, cancelled or out of its turn; one of which a part is sent goes on to its last. */
+export function isWithdrawn(state: State, { source, part }: Pick<Item, 'source' | 'part'>): boolean {
+  const place = state.sources.get(source);
+  return part === 0 && place?.k !== undefined && state.withdrawn.has(place.n);
+}
+
+/** Removes what waits of withdrawn broadcasts. */
+export function dropWithdrawn(state: State): Item[] {
+  return state.boxes.dropChain(BROADCAST_CHAIN, (item) => isWithdrawn(state, item));
 }
 
 /** The class and the body of an item. Throws PH_PAGE_BODY when the page lacks it. */

@@ -23,15 +23,21 @@ import {
 const CALL_TIMEOUT_MS = 30_000;
 
 /** Makes calls of a lane while pace, slots and lease allow it, at most `quota`. */
-export function onTurn(state: State, lane: Lane, quota: number, ctx: Ctx, deps: SenderDeps): State {
+export function onTurn(
+  state: State,
+  { lane, pace, quota }: { readonly lane: Lane; readonly pace: Lane; readonly quota: number },
+  ctx: Ctx,
+  deps: SenderDeps,
+): State {
   const { line } = deps;
-  for (let sent = 0; sent < quota; ) {
+  let sent = 0;
+  while (sent < quota) {
     const now = ctx.clock.now();
-    if (!line.mayStart(now) || line.pacing.earliest(lane, now) > now) break;
+    if (!line.mayStart(now) || line.pacing.earliest(pace, now) > now) break;
     const ready = begunItem(state, lane, ctx, deps);
     if (ready !== undefined) {
       state.begun.delete(ready.item.chatId);
-      start(state, ready.item, ready.key, ready.page, ready.place, ctx, deps);
+      start(state, ready.item, pace, ready.key, ready.page, ready.place, ctx, deps);
       sent += 1;
       continue;
     }
@@ -64,17 +70,18 @@ export function onTurn(state: State, lane: Lane, quota: number, ctx: Ctx, deps: 
       continue;
     }
     if (contentOf(page, place, item.index).class === 'at-most-once') {
-      if (!line.begun.has(key) && line.begun.size >= line.concurrency) return endTurn(state, ctx, deps, true);
+      if (!line.begun.has(key) && line.begun.size >= line.concurrency)
+        return endTurn(state, { lane, calls: sent, stuck: true }, ctx, deps);
       const begun = state.boxes.begin(item.chatId, verdict === 'spend');
       line.begun.add(key);
       state.begun.set(item.chatId, { item: begun, key });
       ctx.tell(deps.pool, { type: 'begin' });
       continue;
     }
-    start(state, state.boxes.begin(item.chatId, verdict === 'spend'), key, page, place, ctx, deps);
+    start(state, state.boxes.begin(item.chatId, verdict === 'spend'), pace, key, page, place, ctx, deps);
     sent += 1;
   }
-  return endTurn(state, ctx, deps, false);
+  return endTurn(state, { lane, calls: sent }, ctx, deps);
 }
 
 /** An at-most-once item of that lane whose begun entry is durable, with its page; pages that are not at hand are fetched. */
@@ -105,6 +112,7 @@ function judge(item: Item, now: number, deps: SenderDeps): 'call' | 'spend' | 'd
 function start(
   state: State,
   item: Item,
+  pace: Lane,
   key: string,
   page: PageBodies,
   place: Source,
@@ -114,7 +122,7 @@ function start(
   const { line } = deps;
   const content = contentOf(page, place, item.index);
   const now = ctx.clock.now();
-  line.pacing.take(item.lane, now);
+  line.pacing.take(pace, now);
   const entry = line.registry.start(
     { key, chatId: item.chatId, shard: deps.shard, startedAt: now, startedWall: ctx.clock.wallNow() },
     () =>

@@ -1,0 +1,5 @@
+import { paceRows } from './pace-rows.js';
+import type { Row } from './row.js';
+
+/** All rows, in the order of the table. A new one is an entry here. */
+export const ROWS: readonly Row[] = [...paceRows];

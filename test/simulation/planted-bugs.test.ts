@@ -5,6 +5,7 @@ import { simulate } from './simulation.js';
 
 /** Seeds that are tried until one catches the bug. */
 const MOST_SEEDS = 400;
+t.setTimeout(600_000);
 
 for (const { name, caughtBy, calm = false, make } of PLANTED) {
   t.test(`planted: ${name}`, async (t) => {

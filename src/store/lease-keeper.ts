@@ -136,24 +136,22 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
   async function beatOf(mine: readonly Wish[]): Promise<void> {
     const startMono = clock.now();
     const startWall = clock.wallNow();
-    const beats = mine.map((wish) => ({ wish, epoch: wish.grant?.epoch ?? -1 }));
+    const beats = mine.map((wish) => {
+      const epoch = wish.grant?.epoch ?? -1;
+      return { wish, epoch, write: ownWrite(wish, epoch) };
+    });
     const answer = await owners.bulkWrite(
-      beats.map(({ wish, epoch }) => ({
-        updateOne: {
-          filter: { bot: wish.bot, part: wish.part, epoch },
-          update: { $set: { beat: ++wish.beat, ...wish.fields } },
-        },
-      })),
+      beats.map(({ write }) => ({ updateOne: write })),
       { ordered: false },
     );
     if (answer.matchedCount === mine.length) {
       for (const { wish } of beats) wish.owner.acknowledged(startMono, startWall);
       return;
     }
-    for (const { wish, epoch } of beats) {
-      const row = await owners.findOne({ bot: wish.bot, part: wish.part }, { projection: { epoch: 1, owner: 1 } });
+    for (const { wish, epoch, write } of beats) {
+      const row = await owners.findOne({ bot: wish.bot, part: wish.part }, { projection: { epoch: 1, beat: 1 } });
       if (wish.grant?.epoch !== epoch) continue;
-      if (row?.epoch === epoch) wish.owner.acknowledged(startMono, startWall);
+      if (row?.epoch === epoch && row.beat === write.update.$set.beat) wish.owner.acknowledged(startMono, startWall);
       else fenced(wish, 'another process owns the part');
     }
   }
@@ -295,11 +293,11 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
       ...(given.rate === undefined ? {} : { rate: given.rate }),
       ...(given.waitUntil === undefined ? {} : { waitUntil: given.waitUntil }),
     };
+    wish.beat = 0;
     if (wish.ended) {
       void surrender(wish, given.epoch);
       return;
     }
-    wish.beat = 0;
     wish.owner = ownerClock();
     wish.owner.acknowledged(startMono, startWall);
     wish.grant = given;
@@ -308,14 +306,21 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
     wish.events.granted(given);
   }
 
+  /** A write of the owner. Its beat keeps out a write whose answer was lost and that is applied after later ones: it would take begun ids away. */
+  function ownWrite(wish: Wish, epoch: number) {
+    wish.beat += 1;
+    return {
+      filter: { bot: wish.bot, part: wish.part, epoch, beat: { $lte: wish.beat } },
+      update: { $set: { beat: wish.beat, ...wish.fields } },
+    };
+  }
+
   async function write(wish: Wish, epoch: number): Promise<void> {
     const { version } = wish;
     const startMono = clock.now();
     const startWall = clock.wallNow();
-    const answer = await owners.updateOne(
-      { bot: wish.bot, part: wish.part, epoch },
-      { $set: { beat: ++wish.beat, ...wish.fields } },
-    );
+    const { filter, update } = ownWrite(wish, epoch);
+    const answer = await owners.updateOne(filter, update);
     if (answer.matchedCount === 0) {
       if (wish.grant?.epoch === epoch) fenced(wish, 'a write was refused');
       throw new StoreError('PH_LEASE_FENCED', 'another process owns this part');
@@ -325,14 +330,13 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
   }
 
   async function surrender(wish: Wish, epoch: number): Promise<void> {
-    await owners
-      .updateOne({ bot: wish.bot, part: wish.part, epoch }, { $set: { owner: null, ...wish.fields, ready: false } })
-      .catch((error: unknown) => {
-        log.warn(
-          { bot: wish.bot, part: wish.part, error: String(error) },
-          'a lease could not be released; it runs out by itself',
-        );
-      });
+    const { filter, update } = ownWrite(wish, epoch);
+    await owners.updateOne(filter, { $set: { ...update.$set, owner: null, ready: false } }).catch((error: unknown) => {
+      log.warn(
+        { bot: wish.bot, part: wish.part, error: String(error) },
+        'a lease could not be released; it runs out by itself',
+      );
+    });
   }
 
   const every = (ms: number, busy: () => boolean, work: () => Promise<void>, what: string) => {

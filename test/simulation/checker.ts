@@ -286,8 +286,10 @@ export function checker(
   }
 
   function onChat(doc: Doc, change: Change): void {
-    if (change.stage !== 'committed') return;
     const chatId = doc.chatId as number;
+    // An update that was handled after the refusal counts as a return, also one that was written before it.
+    if (doc.reach === 'ok' && change.before !== undefined && change.before.reach !== 'ok') refusals.delete(chatId);
+    if (change.stage !== 'committed') return;
     if (doc.reach === 'ok') markedAt.delete(chatId);
     else if (!markedAt.has(chatId)) markedAt.set(chatId, kernel.now);
   }

@@ -9,6 +9,7 @@ import { senderActor } from './actors/sender.js';
 import { senderPoolActor } from './actors/sender-pool.js';
 import { type ChildSpec, supervisor, worker } from './actors/supervision.js';
 import type { Config } from './config.js';
+import type { Events } from './events.js';
 import type { Feature } from './feature.js';
 import type { Log } from './log.js';
 import { type BotHealth, botHealth, type Health } from './readiness.js';
@@ -16,6 +17,7 @@ import type { Role } from './roles.js';
 import type { Acceptance } from './store/acceptance.js';
 import { type KeptBot, keptBots, noteBot } from './store/bots.js';
 import { broadcastStore } from './store/broadcast-store.js';
+import { telling, tellingInbox } from './store/dead-letter-events.js';
 import { inbox } from './store/inbox.js';
 import type { LeaseKeeper } from './store/lease-keeper.js';
 import type { PageLog } from './store/page-log.js';
@@ -41,7 +43,9 @@ export interface FleetDeps {
   readonly log: Log;
   readonly config: Config;
   readonly roles: readonly Role[];
+  /** Those that are used. */
   readonly features: readonly Feature[];
+  readonly events: Events;
   readonly health: Health;
   readonly store: Store;
   readonly keeper: LeaseKeeper;
@@ -242,7 +246,7 @@ export function botFleet(deps: FleetDeps): BotFleet {
     const { rate, chatRate, groupRate } = { ...defaults, ...rates };
     const client = telegramClient(deps.apiRoot, token, concurrency);
     closers.push(() => client.destroy());
-    const sends = sendStore(deps.store, bot);
+    const sends = telling(sendStore(deps.store, bot), bot, deps.events);
     const line = sendLine({
       bot,
       rates: { perSecond: rate, perChatSecond: chatRate, perGroupMinute: groupRate },
@@ -276,7 +280,7 @@ export function botFleet(deps: FleetDeps): BotFleet {
 
   function receiving(bot: string, client: ReturnType<typeof telegramClient>, onUnauthorized: () => void): ChildSpec[] {
     const status = { report: (state: NonNullable<BotHealth['receiving']>) => report(bot, { receiving: state }) };
-    const updates = inbox(deps.store, bot, clock);
+    const updates = tellingInbox(inbox(deps.store, bot, clock), bot, deps.events);
     const { keeper, acceptance } = deps;
     return [
       worker(ingressActor({ bot, client, keeper, inbox: updates, status, onUnauthorized })),
@@ -287,7 +291,7 @@ export function botFleet(deps: FleetDeps): BotFleet {
           inbox: updates,
           subscribers: subscribers(deps.store, bot),
           acceptance,
-          features: deps.features.filter(({ name }) => config.features?.includes(name) ?? true),
+          features: deps.features,
           adminIds: config.adminIds,
           status,
           onUnauthorized,

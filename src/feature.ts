@@ -1,4 +1,5 @@
 import type { Context, MiddlewareFn } from 'telegraf';
+import type { Events } from './events.js';
 import type { Subscribers } from './store/subscribers.js';
 
 /** A command that people can give. `name` is without the slash: 1–32 of `a-z 0-9 _`; `description` ≤ 256 characters. */
@@ -40,4 +41,6 @@ export interface Feature {
   handlers?(ports: FeaturePorts): Handler;
   /** Made once per bot; asked when no feature's handlers took the update. */
   fallback?(ports: FeaturePorts): Handler;
+  /** Called once per process, before anything is published: the place to subscribe to events, and to keep them for publishing. */
+  listen?(events: Events): void;
 }

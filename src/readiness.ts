@@ -2,6 +2,8 @@ import type { PoolReport } from './actors/pool/state.js';
 import type { IngressStatus } from './actors/receive-lease.js';
 import type { StoreState } from './actors/store-probe.js';
 import type { Check, Readiness } from './http/application.js';
+import type { Queue } from './queues.js';
+import { COUNTED } from './store/dead-letters.js';
 
 /** Share of the memory limit at which memory counts as degraded. */
 const MEMORY_SHARE = 0.8;
@@ -25,6 +27,8 @@ export interface Health {
   bots: Map<string, BotHealth> | undefined;
   /** Bots whose token Telegram refuses, as the store says: any process may have found it out. */
   unauthorized: readonly string[];
+  /** Queues of which too many dead letters wait, and how many. */
+  deadLetters: ReadonlyMap<Queue, number>;
   /** Which parts this process plays. */
   readonly plays: { readonly sender: boolean; readonly bot: boolean };
   /** Bytes: in use and allowed; undefined where there is no limit. */
@@ -37,6 +41,7 @@ export function health(plays: Health['plays']): Health {
     store: () => undefined,
     bots: undefined,
     unauthorized: [],
+    deadLetters: new Map(),
     plays,
     memory: () => ({ used: process.memoryUsage.rss(), limit: memoryLimit() }),
   };
@@ -62,7 +67,7 @@ export function readiness(of: Health): Readiness {
     store: storeCheck(of),
     cache: { status: 'ok', detail: 'MongoDB' },
     bots: botsCheck(of),
-    queues: queuesCheck([...(of.bots ?? [])]),
+    queues: queuesCheck(of),
     memory: memoryCheck(of),
   };
   const states = Object.values(checks).map((check) => check.status);
@@ -121,10 +126,14 @@ function botCheck(state: BotHealth, plays: Health['plays']): Check {
 }
 
 /** Messages that Telegram makes wait for more than 10 s are no fault of this process, and nothing that it could mend: degraded, with the time. */
-function queuesCheck(bots: readonly (readonly [string, BotHealth])[]): Check {
+function queuesCheck({ bots: all, deadLetters }: Health): Check {
+  const bots = [...(all ?? [])];
   const told = bots.flatMap(([bot, { sending }]) =>
     sending?.waits === undefined ? [] : [wordsOf(bots.length > 1 ? `bot ${bot}` : 'the bot', sending.waits)],
   );
+  for (const [queue, count] of deadLetters) {
+    told.push(`${queue}: ${count > COUNTED ? `more than ${COUNTED}` : count} dead letters wait (posthorn dlq list)`);
+  }
   return told.length === 0 ? { status: 'ok' } : { status: 'degraded', detail: told.join('; ') };
 }
 

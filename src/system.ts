@@ -1,4 +1,5 @@
 import { botListActor } from './actors/bot-list.js';
+import { deadLetterWatchActor } from './actors/dead-letter-watch.js';
 import { httpActor } from './actors/http.js';
 import { type ActorSystem, type Clock, createActorSystem, systemClock } from './actors/runtime.js';
 import { storeProbeActor } from './actors/store-probe.js';
@@ -7,12 +8,14 @@ import type { Services } from './api/services.js';
 import { storeServices } from './api/store-services.js';
 import { type BotFleet, botFleet } from './bot-fleet.js';
 import type { Config } from './config.js';
+import { createEvents } from './events.js';
 import type { Feature } from './feature.js';
 import type { Log } from './log.js';
 import { type Health, health, readiness } from './readiness.js';
 import type { Role } from './roles.js';
 import { acceptance } from './store/acceptance.js';
 import { botOf, ensureBot, keptBots } from './store/bots.js';
+import { countWaiting } from './store/dead-letters.js';
 import { leaseKeeper } from './store/lease-keeper.js';
 import { pageLog } from './store/page-log.js';
 import { ownIdentity } from './store/process-identity.js';
@@ -72,6 +75,9 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
   const actors = createActorSystem({ clock, log, ...(options.random === undefined ? {} : { random: options.random }) });
   const of = health({ sender: plays('sender'), bot: plays('bot') });
   const startedAt = clock.now();
+  const used = features.filter(({ name }) => config.features?.includes(name) ?? true);
+  const events = createEvents(log);
+  for (const feature of used) feature.listen?.(events);
   let services: Services | undefined;
   let draining = false;
   let store: Store | undefined;
@@ -149,7 +155,7 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
         async () => waking.stop(),
       );
       const bots = botFleet({
-        ...{ actors, clock, log, config, roles, features, health: of, store: reached },
+        ...{ actors, clock, log, config, roles, features: used, events, health: of, store: reached },
         ...{ keeper, pages, acceptance: accepting, wakes: waking, apiRoot: surroundings.apiRoot, secretKey },
       });
       fleet = bots;
@@ -182,7 +188,18 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
             supervisor({
               name: 'app',
               strategy: 'one-for-one',
-              children: [supervisor({ name: 'bots', strategy: 'one-for-one', children: [] })],
+              children: [
+                supervisor({ name: 'bots', strategy: 'one-for-one', children: [] }),
+                worker(
+                  deadLetterWatchActor({
+                    count: (queue) => countWaiting(reached, queue),
+                    events,
+                    report: (piledUp) => {
+                      of.deadLetters = piledUp;
+                    },
+                  }),
+                ),
+              ],
             }),
           ],
         }),

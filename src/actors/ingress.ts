@@ -30,6 +30,9 @@ const MOST_IN_MEMORY = 5_000;
 const UNAUTHORIZED_PAUSE_MS = 60_000;
 /** How often a lease that allows no call now, or is not ours, is looked at. */
 const LOOK_MS = 500;
+/** How often it is looked for updates that an operator replayed, and how many of them are taken at once. */
+const REPLAYS_MS = 5_000;
+const REPLAYS = 500;
 /** The store gets at most this long to take the release; then the lease runs out by itself. */
 const RELEASE_MS = 3_000;
 
@@ -52,7 +55,9 @@ type OwnMessage =
   | { readonly type: 'answered'; readonly round: number; readonly answer: Answer }
   | { readonly type: 'stored'; readonly round: number; readonly updates: readonly QueuedUpdate[] }
   | { readonly type: 'store-failed'; readonly round: number; readonly error: unknown }
-  | { readonly type: 'aborted' };
+  | { readonly type: 'aborted' }
+  | { readonly type: 'look-for-replays' }
+  | { readonly type: 'replayed'; readonly round: number; readonly rows: readonly QueuedUpdate[] };
 
 /** What is done next, or again after a failure. */
 type Step =
@@ -85,6 +90,8 @@ interface State {
   readonly full: boolean;
   /** What the bot published last as being handled. */
   readonly handling: { ids: readonly number[] };
+  /** Replays that were handed over in this round, as `update/replay`. */
+  readonly replays: Set<string>;
 }
 
 /** What the actor needs. `onUnauthorized` may be called again and again while the token is refused. */
@@ -133,6 +140,10 @@ export function ingressActor(deps: IngressDeps): ActorSpec<State, OwnMessage> {
           return onStoreFailed(state, message.error, ctx, deps);
         case 'aborted':
           return state;
+        case 'look-for-replays':
+          return lookForReplays(state, ctx, deps);
+        case 'replayed':
+          return onReplayed(state, message.rows, ctx);
         default:
           return unheard(message);
       }
@@ -164,6 +175,7 @@ function onInit(ctx: Ctx, deps: IngressDeps): State {
     lost: (reason) => post({ type: 'lost', reason }),
   });
   ctx.after(LOOK_MS, { type: 'look' });
+  ctx.after(REPLAYS_MS, { type: 'look-for-replays' });
   return {
     holding,
     granted: false,
@@ -178,6 +190,7 @@ function onInit(ctx: Ctx, deps: IngressDeps): State {
     done: 0,
     full: false,
     handling: { ids: [] },
+    replays: new Set(),
   };
 }
 
@@ -207,6 +220,7 @@ function ended(state: State): State {
     done: 0,
     full: false,
     handling: { ids: state.handling.ids },
+    replays: new Set(),
   };
 }
 
@@ -297,11 +311,12 @@ async function judge(
 ): Promise<void> {
   const figures = rows.map((row) => ({ ...row, crashes: row.crashes + 1 }));
   await deps.inbox.recordCrashes(figures);
-  for (const { updateId, body, tries, crashes } of figures) {
+  for (const update of figures) {
+    const { updateId, tries, crashes } = update;
     ctx.log.warn({ bot: deps.bot, updateId, crashes }, 'an update was being handled when its process or actor died');
     if (afterCrash(crashes) === 'dead') {
       await deps.inbox.bury(
-        { updateId, body },
+        update,
         `poison: ${MAX_CRASHES} times the process or the actor that handled it died`,
         tries + crashes,
       );
@@ -370,6 +385,27 @@ function hand(state: State, updates: readonly QueuedUpdate[], ctx: Ctx): State {
   if (updates.length === 0) return state;
   ctx.tell(ctx.sibling<BotMessage>('bot'), { type: 'handle', round: state.round, updates });
   return { ...state, fed: state.fed + updates.length };
+}
+
+/** Only once the inbox is read: what was queued before the round is in there. A failure waits for the next look. */
+function lookForReplays(state: State, ctx: Ctx, deps: IngressDeps): State {
+  ctx.after(REPLAYS_MS, { type: 'look-for-replays' });
+  const { round, step } = state;
+  const isReady = step.kind === 'webhook' || step.kind === 'poll' || step.kind === 'store';
+  if (!isReady || isFull(state) || !state.holding.mayCall()) return state;
+  ctx.pipe(
+    deps.inbox.replayed(REPLAYS),
+    (rows) => ({ type: 'replayed', round, rows }),
+    () => ({ type: 'aborted' }),
+  );
+  return state;
+}
+
+/** Each replay is handed over once in a round, however often it is read before it is settled. */
+function onReplayed(state: State, rows: readonly QueuedUpdate[], ctx: Ctx): State {
+  const fresh = rows.filter(({ updateId, replays }) => !state.replays.has(`${updateId}/${replays}`));
+  for (const { updateId, replays } of fresh) state.replays.add(`${updateId}/${replays}`);
+  return hand(state, fresh, ctx);
 }
 
 function onStoreFailed(state: State, error: unknown, ctx: Ctx, deps: IngressDeps): State {

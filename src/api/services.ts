@@ -1,6 +1,9 @@
+import type { DeliveryPlace } from '../delivery/ids.js';
 import type { Acceptance } from '../store/acceptance.js';
 import type { BotFields } from '../store/bots.js';
 import type { BroadcastMoveName, BroadcastView } from '../store/broadcasts.js';
+import type { DeadLetters } from '../store/dead-letters.js';
+import type { DeliveryFilter, DeliveryStep, DeliveryView } from '../store/deliveries.js';
 import type { ImportOptions, ImportResult, PeoplePage, PeopleQuery, PersonView } from '../store/people.js';
 import type { Met } from '../telegram/get-me.js';
 import type { BotObject } from './bots.js';
@@ -43,7 +46,12 @@ export interface Services {
   listPeople(query: PeopleQuery): Promise<PeoplePage>;
   findPerson(bot: string, chatId: number): Promise<PersonView | undefined>;
   /** The object of GET /api/deliveries/:id. */
-  findDelivery(id: string): Promise<object | undefined>;
+  findDelivery(id: string): Promise<DeliveryView | undefined>;
+  /** The deliveries of a bot, the newest first, in steps. */
+  walkDeliveries(filter: DeliveryFilter, before?: DeliveryPlace): AsyncIterable<DeliveryStep>;
+  readonly deadLetters: DeadLetters;
+  /** The time now, for what is asked for by age. */
+  now(): Date;
   findBroadcast(id: string): Promise<BroadcastView | undefined>;
   /** Undefined when there is no such broadcast; `moved` is false when its state does not allow the move. */
   moveBroadcast(

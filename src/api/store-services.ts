@@ -11,7 +11,8 @@ import {
   openRequests,
 } from '../store/bots.js';
 import { findBroadcast, listBroadcasts, moveBroadcast } from '../store/broadcasts.js';
-import { findDelivery } from '../store/deliveries.js';
+import { deadLetters } from '../store/dead-letters.js';
+import { findDelivery, walkDeliveries } from '../store/deliveries.js';
 import type { BotRates } from '../store/models.js';
 import { findPerson, importPeople, listPeople } from '../store/people.js';
 import { listProcesses } from '../store/processes.js';
@@ -86,6 +87,9 @@ export function storeServices(store: Store, acceptance: Acceptance, now: () => D
     listPeople: (query) => listPeople(store, query),
     findPerson: (bot, chatId) => findPerson(store, bot, chatId),
     findDelivery: (id) => findDelivery(store, id),
+    walkDeliveries: (filter, before) => walkDeliveries(store, filter, before),
+    deadLetters: deadLetters(store, acceptance, { wallNow: () => now().getTime() }),
+    now,
     findBroadcast: (id) => findBroadcast(store, id),
     moveBroadcast: (id, move) => moveBroadcast(store, id, move),
     listBroadcasts: (query) => listBroadcasts(store, query),

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { Writable } from 'node:stream';
+
 /** A stream that a command writes to. */
 export interface Output {
   write(text: string): unknown;
@@ -10,6 +13,19 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly stdin?: AsyncIterable<Uint8Array | string>;
+}
+
+/** Writes a part of a long output and waits until there is room for more. False when its reader has gone. Never rejects. */
+export async function flow(output: Output, text: string): Promise<boolean> {
+  const hasRoom = output.write(text) !== false;
+  if (!(output instanceof Writable)) return true;
+  if (!hasRoom && !output.destroyed && output.writableNeedDrain) {
+    const waiting = new AbortController();
+    const { signal } = waiting;
+    await Promise.race([once(output, 'drain', { signal }), once(output, 'close', { signal })]).catch(() => undefined);
+    waiting.abort();
+  }
+  return !output.destroyed && output.errored === null;
 }
 
 /** Writes a line to standard output. Never throws. */

@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import type { ImportFormat } from '../api/import/person-rows.js';
 import { type Config, parseConfig } from '../config.js';
+import { QUEUES, type Queue } from '../queues.js';
 import { ROLES, type Role } from '../roles.js';
 import type { BotAddOptions } from './commands/bots.js';
 import type { BroadcastOptions } from './commands/broadcast.js';
+import type { DeliveryOptions } from './commands/deliveries.js';
+import type { Chosen } from './commands/dlq.js';
 import { CommandError, EXIT, ending } from './exit.js';
 import type { Io } from './io.js';
 import { nearest } from './nearest.js';
@@ -21,6 +24,8 @@ export interface ProgramDeps {
 // Each command is loaded when it is run: help and wrong usage need no database driver.
 const broadcasting = () => import('./commands/broadcast.js');
 const managingBots = () => import('./commands/bots.js');
+const deadLettering = () => import('./commands/dlq.js');
+const delivering = () => import('./commands/deliveries.js');
 
 /** The version in package.json, beside dist/ and src/. */
 function version(): string {
@@ -41,6 +46,26 @@ function rolesOf(words: readonly string[]): Role[] {
 }
 
 const JSON_OPTION = ['--json', 'print one JSON document on standard output'] as const;
+
+const queueArgument = () => new Argument('<queue>', 'which queue').choices(QUEUES);
+
+/** The options of commands that choose dead letters. */
+const choosing = (command: Command): Command =>
+  command
+    .addArgument(queueArgument())
+    .argument('[ids...]', 'ids of dead letters')
+    .option('--all', 'all that wait')
+    .option('--filter <json>', 'those that fit: {"botId","reason","since"}')
+    .option(...JSON_OPTION);
+
+/** The options of commands that choose deliveries. */
+const filtering = (command: Command): Command =>
+  command
+    .option('--since <time>', 'accepted then or later (ISO 8601, or a day)')
+    .option('--state <state>', 'only in this state')
+    .option('--broadcast <id>', 'only of this broadcast')
+    .option('--chat <id>', 'only to this chat')
+    .option('--bot <id>', 'of this bot (default: the first)');
 
 /** A choice that wrong usage is told about by name. */
 const choice = (flags: string, about: string, choices: readonly string[]): Option =>
@@ -205,6 +230,51 @@ export async function runProgram(
     .option(...JSON_OPTION)
     .action((id: string, options: { force?: true; json?: true }) =>
       run(async (s) => (await managingBots()).botsRemove(s, id, options))(),
+    );
+
+  const dlq = program.command('dlq').description('dead letters: list, show, replay, drop');
+  dlq
+    .command('list')
+    .description('list dead letters that wait, newest first')
+    .addArgument(queueArgument())
+    .addOption(choice('--state <state>', 'those in this state (default waiting)', ['waiting', 'replayed', 'dropped']))
+    .option('--filter <json>', 'those that fit: {"botId","reason","since"}')
+    .option('--limit <n>', 'at most so many (1–1000)')
+    .option('--cursor <cursor>', 'go on where a list ended')
+    .option(...JSON_OPTION)
+    .action((queue: Queue, options: Chosen) => run(async (s) => (await deadLettering()).listDlq(s, queue, options))());
+  dlq
+    .command('show')
+    .description('show dead letters with their messages or updates')
+    .addArgument(queueArgument())
+    .argument('<ids...>')
+    .option(...JSON_OPTION)
+    .action((queue: Queue, ids: string[], options: { json?: true }) =>
+      run(async (s) => (await deadLettering()).showDlq(s, queue, ids, options.json === true))(),
+    );
+  choosing(dlq.command('replay'))
+    .description('try again what has died, each once')
+    .action((queue: Queue, ids: string[], options: Chosen) =>
+      run(async (s) => (await deadLettering()).replayDlq(s, queue, ids, options))(),
+    );
+  choosing(dlq.command('drop'))
+    .description('give up what has died for good')
+    .action((queue: Queue, ids: string[], options: Chosen) =>
+      run(async (s) => (await deadLettering()).dropDlq(s, queue, ids, options))(),
+    );
+
+  const deliveries = program.command('deliveries').description('deliveries: list, export');
+  filtering(deliveries.command('list'))
+    .description('list deliveries, newest first; by chat those of the last day unless --since is given')
+    .option('--limit <n>', 'at most so many (1–1000)')
+    .option('--cursor <cursor>', 'go on where a list ended')
+    .option(...JSON_OPTION)
+    .action((options: DeliveryOptions) => run(async (s) => (await delivering()).listAll(s, options))());
+  filtering(deliveries.command('export'))
+    .description('write all deliveries that are kept to standard output, newest first')
+    .addOption(choice('--format <format>', 'the format (default csv)', ['csv', 'ndjson']))
+    .action((options: DeliveryOptions & { format?: string }) =>
+      run(async (s) => (await delivering()).exportAll(s, options))(),
     );
 
   try {

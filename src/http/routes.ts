@@ -1,7 +1,9 @@
+import { Readable } from 'node:stream';
 import type { Context } from 'koa';
 import { addBot, listBots, removeBot } from '../api/bots.js';
 import { createBroadcast, getBroadcast, listBroadcasts, moveBroadcast } from '../api/broadcast.js';
-import { getDelivery } from '../api/delivery.js';
+import { dropDeadLetter, getDeadLetter, listDeadLetters, replayDeadLetters } from '../api/dead-letter.js';
+import { exportDeliveries, getDelivery, listDeliveries } from '../api/delivery.js';
 import { notifyTelegram } from '../api/notify.js';
 import { getUser, importUsers, listUsers } from '../api/people.js';
 import { sendMessages } from '../api/send-messages.js';
@@ -15,7 +17,7 @@ import type { EventStreams } from './event-streams.js';
 const BODY_LIMIT = 1_048_576;
 const MESSAGES_LIMIT = 14 * 1_048_576;
 
-/** A route behind the API key that works on the store; answers with the body of a 200 or of the status named, or undefined for a 204. */
+/** A route behind the API key that works on the store; answers with the body (an object, or a stream of a type it sets) of a 200 or of the status named, or undefined for a 204. */
 export interface ApiRoute {
   readonly method: 'get' | 'post' | 'delete';
   readonly path: string;
@@ -84,6 +86,20 @@ export const API_ROUTES: readonly ApiRoute[] = [
   },
   {
     method: 'get',
+    path: '/api/deliveries',
+    handle: (context, services) => listDeliveries(services, { ...context.query }),
+  },
+  {
+    method: 'get',
+    path: '/api/deliveries/export',
+    handle: async (context, services) => {
+      const { type, texts } = await exportDeliveries(services, { ...context.query });
+      context.type = type;
+      return Readable.from(texts);
+    },
+  },
+  {
+    method: 'get',
     path: '/api/deliveries/:id',
     handle: (context, services) => getDelivery(services, param(context, 'id')),
   },
@@ -118,6 +134,27 @@ export const API_ROUTES: readonly ApiRoute[] = [
     method: 'delete',
     path: '/api/bots/:botId',
     handle: (context, services) => removeBot(services, param(context, 'botId'), { ...context.query }),
+  },
+  {
+    method: 'get',
+    path: '/admin/dlq/:queue',
+    handle: (context, services) => listDeadLetters(services, param(context, 'queue'), { ...context.query }),
+  },
+  {
+    method: 'get',
+    path: '/admin/dlq/:queue/:id',
+    handle: (context, services) => getDeadLetter(services, param(context, 'queue'), param(context, 'id')),
+  },
+  {
+    method: 'post',
+    path: '/admin/dlq/:queue/replay',
+    handle: async (context, services) =>
+      replayDeadLetters(services, param(context, 'queue'), await readJson(context.req, BODY_LIMIT)),
+  },
+  {
+    method: 'delete',
+    path: '/admin/dlq/:queue/:id',
+    handle: (context, services) => dropDeadLetter(services, param(context, 'queue'), param(context, 'id')),
   },
   { method: 'get', path: '/api/system/tree', handle: (_context, services) => systemTree(services) },
 ];

@@ -49,6 +49,14 @@ export interface Acceptance {
   broadcast(bot: string, broadcast: NewBroadcast, idempotency?: Idempotency): Promise<{ id: string }>;
   /** What a handler collected for one update: one page, once, whoever runs the update again. */
   outputs(bot: string, updateId: number, messages: readonly NewMessage[]): Promise<void>;
+  /** Messages of dead letters once more, in this order, each once under its key, whoever asks again: the id of its one delivery, or why it was not taken. */
+  replays(bot: string, replays: readonly Replay[]): Promise<PromiseSettledResult<{ id: string }>[]>;
+}
+
+/** A dead letter's message, with the key that names the letter: `r:<dead letter>:<try>`. */
+export interface Replay {
+  readonly message: NewMessage;
+  readonly key: string;
 }
 
 /** Default of how many messages by chat id may wait per bot before acceptance answers 503. */
@@ -124,6 +132,14 @@ export function acceptance(store: Store, log: PageLog, clock: { now(): number },
     },
     async outputs(bot, updateId, messages) {
       if (messages.length > 0) await append(bot, messages, { onceKey: `u:${updateId}` });
+    },
+    async replays(bot, replays) {
+      await checkRoom(bot);
+      return Promise.allSettled(
+        replays.map(async ({ message, key }) => ({
+          id: (await append(bot, [message], { onceKey: key })).ids[0] ?? '',
+        })),
+      );
     },
   };
 }

@@ -15,6 +15,8 @@ export interface QueuedUpdate {
   readonly tries: number;
   /** How often a process died while it handled this. */
   readonly crashes: number;
+  /** How often an operator has replayed it from the dead letters; absent = never. */
+  readonly replays?: number;
   /** When it was written here; the same for every reader. */
   readonly at: Date;
 }
@@ -40,8 +42,13 @@ export interface Inbox {
   recordTries(updateId: number, tries: number): Promise<void>;
   /** Done: kept 48 h more for deduplication. */
   settle(updateId: number): Promise<void>;
-  /** Gives an update up: its dead letter first, then its state. */
-  bury(update: Pick<QueuedUpdate, 'updateId' | 'body'>, reason: string, attempts: number): Promise<void>;
+  /** Gives an update up: its dead letter first, then its state. A replayed one's letter waits again. */
+  bury(update: Pick<QueuedUpdate, 'updateId' | 'body' | 'replays'>, reason: string, attempts: number): Promise<void>;
+  /**
+   * Carries out what operators replayed: up to `limit` dead updates are queued again with no tries. Answers those that are queued by a replay, also when an earlier
+   * call queued them: who owns the receiving hands each over once. A letter is done with when its update is settled, so a crash in between loses nothing.
+   */
+  replayed(limit: number): Promise<QueuedUpdate[]>;
 }
 
 /** Opens the inbox of `bot`; `wallNow` is in epoch ms. */
@@ -109,22 +116,52 @@ export function inbox(store: Pick<Store, 'models'>, bot: string, clock: { wallNo
       await updates.updateOne({ bot, updateId, state: 'queued' }, { $set: { tries } });
     },
     settle,
-    async bury({ updateId, body }, reason, attempts) {
-      await writeOnce(deadLetters, {
-        _id: new ObjectId(),
-        bot,
-        queue: 'updates',
-        source: String(updateId),
-        payload: body,
-        reason,
-        attempts,
-        state: 'waiting',
-        at: new Date(clock.wallNow()),
-      });
+    async bury({ updateId, body, replays }, reason, attempts) {
+      const letter = { bot, queue: 'updates', source: String(updateId) } as const;
+      const death = { reason, attempts, state: 'waiting', at: new Date(clock.wallNow()) } as const;
+      // Which death it is, `replays` says: a late copy of an earlier one changes nothing that a later replay has moved.
+      const again =
+        replays !== undefined &&
+        (
+          await deadLetters.updateOne(
+            { ...letter, replays, state: 'replayed' },
+            { $set: death, $unset: { requeue: '', endedAt: '' } },
+          )
+        ).matchedCount > 0;
+      if (!again) {
+        const counted = replays === undefined ? {} : { replays };
+        await writeOnce(deadLetters, { _id: new ObjectId(), ...letter, payload: body, ...death, ...counted });
+      }
       await updates.updateOne(
-        { bot, updateId, state: 'queued' },
+        { bot, updateId, state: 'queued', replays: replays ?? { $exists: false } },
         { $set: { state: 'dead', settledAt: new Date(clock.wallNow()) } },
       );
+    },
+    async replayed(limit) {
+      const asked = await deadLetters.find({ bot, requeue: true }).sort({ at: 1 }).limit(limit).toArray();
+      if (asked.length === 0) return [];
+      await updates.bulkWrite(asked.map((letter) => requeueOp(bot, letter)));
+      const ids = asked.map(({ source }) => Number(source));
+      const rows = new Map(
+        (await updates.find({ bot, updateId: { $in: ids } }).toArray()).map((row) => [row.updateId, row]),
+      );
+      // Its row has expired since: the letter has all that is needed.
+      const expired = asked.filter(({ source }) => !rows.has(Number(source))).map((letter) => rowAgain(bot, letter));
+      if (expired.length > 0) await insert(updates, expired);
+      const seen = asked.filter(({ source }) => rows.get(Number(source))?.state === 'settled');
+      if (seen.length > 0) {
+        await deadLetters.updateMany(
+          { _id: { $in: seen.map(({ _id }) => _id) }, state: 'replayed', requeue: true },
+          { $unset: { requeue: '' } },
+        );
+      }
+      return [
+        ...expired,
+        ...asked.flatMap(({ source, replays }) => {
+          const row = rows.get(Number(source));
+          return row?.state === 'queued' && row.replays === replays ? [row] : [];
+        }),
+      ].map(asQueued);
     },
   };
 }
@@ -154,6 +191,28 @@ async function unsettledRows(
   return there.filter((row) => row.state === 'queued');
 }
 
+/** Queues a dead update again for this replay of its letter. One that is not dead (yet) is left alone. */
+function requeueOp(bot: string, { source, replays = 1 }: DeadLetterRow) {
+  return {
+    updateOne: {
+      filter: {
+        bot,
+        updateId: Number(source),
+        state: 'dead' as const,
+        $or: [{ replays: { $exists: false } }, { replays: { $lt: replays } }],
+      },
+      update: { $set: { state: 'queued' as const, tries: 0, crashes: 0, replays }, $unset: { settledAt: '' as const } },
+    },
+  };
+}
+
+function rowAgain(bot: string, { source, payload, at, replays = 1 }: DeadLetterRow): UpdateRow {
+  const body = payload as Record<string, unknown>;
+  const chat = factsOf(body).orderKey;
+  const counts = { tries: 0, crashes: 0, replays };
+  return { _id: new ObjectId(), bot, updateId: Number(source), chat, body, state: 'queued', ...counts, at };
+}
+
 async function writeOnce(deadLetters: Collection<DeadLetterRow>, row: DeadLetterRow): Promise<void> {
   try {
     await deadLetters.insertOne(row);
@@ -176,6 +235,7 @@ export function duplicates(error: unknown): number[] | undefined {
     : undefined;
 }
 
-function asQueued({ updateId, chat, body, tries, crashes, at }: UpdateRow): QueuedUpdate {
-  return { updateId, chat, body: body as unknown as RawUpdate, tries, crashes, at };
+function asQueued({ updateId, chat, body, tries, crashes, replays, at }: UpdateRow): QueuedUpdate {
+  const counted = replays === undefined ? {} : { replays };
+  return { updateId, chat, body: body as unknown as RawUpdate, tries, crashes, ...counted, at };
 }

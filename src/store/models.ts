@@ -1,6 +1,7 @@
 import { type Connection, type Model, Schema, type SchemaDefinition, type Types } from 'mongoose';
 import type { TallyCounts } from '../delivery/packed.js';
 import type { TextPart } from '../delivery/text/cut-text.js';
+import type { Queue } from '../queues.js';
 import type { ProcessIdentity } from './process-identity.js';
 
 /** Rates of one bot, each as its environment variable counts it (SEND_RATE, SEND_CHAT_RATE, SEND_GROUP_RATE); absent = that variable's. */
@@ -178,6 +179,8 @@ export interface UpdateRow {
   state: 'queued' | 'settled' | 'dead';
   tries: number;
   crashes: number;
+  /** How often it was queued again after its death; absent = never. */
+  replays?: number;
   at: Date;
   settledAt?: Date;
 }
@@ -195,13 +198,24 @@ export interface ProcessRow extends ProcessIdentity {
 export interface DeadLetterRow {
   _id: Types.ObjectId;
   bot: string;
-  queue: 'deliveries' | 'updates' | 'jobs';
+  queue: Queue;
   source: string;
   payload: object;
   reason: string;
   attempts: number;
   state: 'waiting' | 'replayed' | 'dropped';
+  /** When it died. */
   at: Date;
+  /** Replays that were asked for and, of a delivery, ended; absent = none. */
+  replays?: number;
+  /** Of a delivery that waits: a replay has begun, so that its message may be in the log already. It can only be replayed to the end, not be dropped. */
+  replaying?: true;
+  /** Of an update that is replayed: the receive owner has not seen it through yet. */
+  requeue?: true;
+  /** The delivery that a replayed one became. */
+  replayedAs?: string;
+  /** When it was replayed or dropped. */
+  endedAt?: Date;
 }
 
 /** A document of `wakes`, capped: a hint that something new is in the store; never relied on. */
@@ -381,6 +395,7 @@ export function defineModels(connection: Connection) {
         state: text,
         tries: whole,
         crashes: whole,
+        replays: Number,
         at: Date,
         settledAt: Date,
       },
@@ -411,8 +426,27 @@ export function defineModels(connection: Connection) {
       connection,
       'DeadLetter',
       'dead_letters',
-      { bot: text, queue: text, source: text, payload: mixed, reason: text, attempts: whole, state: text, at: Date },
-      [[{ bot: 1, queue: 1, source: 1 }, { unique: true }], [{ bot: 1, queue: 1, state: 1, at: 1 }]],
+      {
+        bot: text,
+        queue: text,
+        source: text,
+        payload: mixed,
+        reason: text,
+        attempts: whole,
+        state: text,
+        at: Date,
+        replays: Number,
+        replaying: Boolean,
+        requeue: Boolean,
+        replayedAs: String,
+        endedAt: Date,
+      },
+      [
+        [{ bot: 1, queue: 1, source: 1 }, { unique: true }],
+        [{ queue: 1, state: 1, at: 1, _id: 1 }],
+        [{ bot: 1, queue: 1, state: 1, at: 1, _id: 1 }],
+        [{ bot: 1, requeue: 1, at: 1 }, { partialFilterExpression: { requeue: { $exists: true } } }],
+      ],
     ),
     Wakes: define<WakeRow>(connection, 'Wake', 'wakes', { bot: text, part: text, at: Date }, []),
   };

@@ -87,7 +87,8 @@ export function compose(drafts: readonly Draft[]): Composed | undefined {
     }
     if (request.onceKey !== undefined) {
       keys.push(request.onceKey);
-      keyItems.push(-1);
+      // Whoever asks again is answered by the id of the one message.
+      keyItems.push(request.heads.length === 1 ? places.length : -1);
     }
     request.heads.forEach((head, item) => {
       if (draft.answered[item] !== undefined) return;

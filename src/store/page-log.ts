@@ -171,7 +171,7 @@ export function pageLog(
           resolve({ ids: expandIds(bot, known.n, known.request, request) });
         else reject(conflict());
       } else if (once !== undefined) {
-        resolve({ ids: [] });
+        resolve({ ids: once.item < 0 ? [] : [deliveryId({ bot, n: once.n, index: once.item })] });
       } else {
         request.heads.forEach((head, index) => {
           const key = request.dedupKeys?.[index];

@@ -1,6 +1,8 @@
 import type { BotObject } from '../../src/api/bots.js';
 import type { Services } from '../../src/api/services.js';
 import type { BroadcastView } from '../../src/store/broadcasts.js';
+import type { DeadLetterView } from '../../src/store/dead-letters.js';
+import type { DeliveryView } from '../../src/store/deliveries.js';
 import type { PersonRow } from '../../src/store/people.js';
 
 /** One call that reached a fake: its name and arguments. */
@@ -64,7 +66,28 @@ export function fakeServices(replaced: Partial<Services> = {}): {
       note('findPerson', bot, chatId);
       return undefined;
     },
-    findDelivery: async (id) => (id === '1-1-0' ? { id } : undefined),
+    findDelivery: async (id) => (id === '1-1-0' ? deliveryView({ id }) : undefined),
+    async *walkDeliveries(filter, before) {
+      note('walkDeliveries', filter, before);
+      yield { found: [deliveryView({})], looked: 1, last: { bot: '1', n: 1, index: 0 } };
+    },
+    deadLetters: {
+      list: async (...args) => {
+        note('list', ...args);
+        return { items: [deadLetterView({})] };
+      },
+      find: async (_queue, id) => (id === '1-1-0' ? { ...deadLetterView({}), message: { text: 'a' } } : undefined),
+      look: async (_queue, ids) => new Map(ids.includes('1-1-0') ? [['1-1-0', deadLetterView({})]] : []),
+      replay: async (...args) => {
+        note('replay', ...args);
+        return { replayed: 1, refused: [] };
+      },
+      drop: async (...args) => {
+        note('drop', ...args);
+        return 1;
+      },
+    },
+    now: () => new Date(Date.UTC(2026, 0, 2)),
     findBroadcast: async (id) => (id === '1-3' ? broadcastView({}) : undefined),
     moveBroadcast: async (id, move) => {
       note('moveBroadcast', id, move);
@@ -93,6 +116,40 @@ export function botObject(fields: Partial<BotObject>): BotObject {
     waiting: 0,
     open: 0,
     createdAt: '2026-01-01T00:00:00.000Z',
+    ...fields,
+  };
+}
+
+/** A delivery that was sent, with some fields replaced. */
+export function deliveryView(fields: Partial<DeliveryView>): DeliveryView {
+  return {
+    id: '1-1-0',
+    botId: '1',
+    chatId: 5,
+    lane: 'notify',
+    class: 'at-least-once',
+    state: 'sent',
+    attempts: 1,
+    messageIds: [7],
+    createdAt: '2026-01-01T00:00:00.000Z',
+    sentAt: '2026-01-01T00:00:01.000Z',
+    ...fields,
+  };
+}
+
+/** The waiting dead letter of a delivery, with some fields replaced. */
+export function deadLetterView(fields: Partial<DeadLetterView>): DeadLetterView {
+  return {
+    id: '1-1-0',
+    botId: '1',
+    reason: 'Bad Request: no',
+    attempts: 1,
+    at: '2026-01-01T00:00:00.000Z',
+    state: 'waiting',
+    chatId: 5,
+    lane: 'notify',
+    class: 'at-least-once',
+    outcome: 'dead',
     ...fields,
   };
 }

@@ -137,6 +137,9 @@ export function receivingWorld(features: readonly Feature[] = [subscribersFeatur
       await stored(`crashes ${figures.map((one) => `${one.updateId}=${one.crashes}`).join()}`);
       for (const { updateId, crashes } of figures) Object.assign(rows.get(updateId) ?? {}, { crashes });
     },
+    async replayed() {
+      return queued().filter((row) => row.replays !== undefined);
+    },
     async recordTries(updateId, tries) {
       await stored(`tries ${updateId}=${tries}`);
       Object.assign(rows.get(updateId) ?? {}, { tries });

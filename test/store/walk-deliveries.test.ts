@@ -22,7 +22,7 @@ const services = storeServices(store, wayIn, () => new Date(), {
   local: true,
   rates: { rate: 30, chatRate: 1, groupRate: 20 },
   secretKey: async () => 'x'.repeat(43),
-  getMe: async () => ({ kind: 'failed', reason: 'not asked' }),
+  getMe: async () => ({ kind: 'failed', reason: 'nobody asks' }),
 });
 const STATES = ['sent', 'dead', 'queued', 'blocked', 'unknown'] as const;
 

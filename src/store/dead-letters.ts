@@ -142,10 +142,11 @@ export function deadLetters(
     const ids = rows.filter((_, index) => ends[index] !== 'sent').map(({ _id }) => _id);
     // From here on nobody drops them; what was dropped before is not sent.
     await letters.updateMany({ _id: { $in: ids }, state: 'waiting' }, { $set: { replaying: true } });
-    const begun = await letters
-      .find({ _id: { $in: ids }, state: 'waiting', replaying: true })
-      .sort({ at: 1, _id: 1 })
-      .toArray();
+    const marked = await letters.find({ _id: { $in: ids }, state: 'waiting', replaying: true }).toArray();
+    // In the order of their deaths, so that a chat's messages keep theirs.
+    const begun = marked.toSorted(
+      (a, b) => a.at.getTime() - b.at.getTime() || (String(a._id) < String(b._id) ? -1 : 1),
+    );
     const appended = await append(begun);
     const endedAt = new Date(clock.wallNow());
     const writes = appended.flatMap(({ row, end }): AnyBulkWriteOperation<Row>[] => {

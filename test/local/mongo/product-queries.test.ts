@@ -10,6 +10,7 @@ import type { RawUpdate } from '../../../src/ingress/poll-answer.js';
 import { startEmbeddedStore } from '../../../src/local/mongo/server.js';
 import { startLocalTelegram } from '../../../src/local/telegram/server.js';
 import { silentLog } from '../../../src/log.js';
+import { deadLetters } from '../../../src/store/dead-letters.js';
 import { inbox } from '../../../src/store/inbox.js';
 import { KEEP_MS, prunePages } from '../../../src/store/pruning.js';
 import { createIndexes, openStore } from '../../../src/store/store.js';
@@ -29,15 +30,21 @@ type Shape = string;
 const USED: Readonly<Record<Shape, string>> = {
   'aggregate chats {bot, subscription, type $in, tags $in} $match $group': 'bot_1_chatId_1',
   'aggregate chats {bot, subscription, type $in} $match $group': 'bot_1_chatId_1',
+  'aggregate dead_letters {queue, state} $match $limit $group': 'queue_1_state_1_at_1__id_1',
   'delete broadcast_pages {bot, n} many': 'bot_1_n_1_k_1',
   'delete broadcasts {bot, n} many': 'bot_1_n_1',
+  'delete dead_letters {bot, queue, source $gte $lt} many': 'bot_1_queue_1_source_1',
+  'delete dead_letters {bot, queue, state, at $lt, endedAt $lt, requeue $exists} many':
+    'bot_1_queue_1_state_1_at_1__id_1',
   'delete pages {bot, n}': 'bot_1_n_1',
   'delete processes {at $lt} many': 'at_1',
   'delete processes {host, pid, started}': 'host_1_pid_1_started_1',
   'delete results {bot, n} many': 'bot_1_n_1_k_1',
   'find bots {bot}': 'bot_1',
+  'find bots {state $nin} sort {_id:1}': '_id_',
   'find bots {} sort {_id:1}': '_id_',
   'find broadcast_pages {bot, n, k $gte} sort {k:1}': 'bot_1_n_1_k_1',
+  'find broadcast_pages {bot, n, k $lte} sort {k:-1}': 'bot_1_n_1_k_1',
   'find broadcast_pages {bot, n, k}': 'bot_1_n_1_k_1',
   'find broadcast_pages {bot, n} sort {k:-1}': 'bot_1_n_1_k_1',
   'find broadcasts {bot, n $in}': 'bot_1_n_1',
@@ -51,9 +58,21 @@ const USED: Readonly<Record<Shape, string>> = {
   'find chats {bot, subscription, type $in, tags $in} sort {_id:1}': 'bot_1__id_1',
   'find chats {bot, subscription, type $in} sort {_id:1}': 'bot_1__id_1',
   'find chats {subscription $exists} sort {_id:1}': '_id_',
+  'find dead_letters {_id $in, state, replaying}': '_id_',
   'find dead_letters {bot, queue, source $gte $lt, state}': 'bot_1_queue_1_source_1',
   'find dead_letters {bot, queue, source $gte $lt}': 'bot_1_queue_1_source_1',
+  'find dead_letters {bot, queue, source $in, $or[state | requeue]}': 'bot_1_queue_1_source_1',
+  'find dead_letters {bot, queue, source $in}': 'bot_1_queue_1_source_1',
+  'find dead_letters {bot, queue, state, at $lte} sort {at:1,_id:1}': 'bot_1_queue_1_state_1_at_1__id_1',
+  'find dead_letters {bot, queue, state, reason $regex $options} sort {at:-1,_id:-1}':
+    'bot_1_queue_1_state_1_at_1__id_1',
+  'find dead_letters {bot, queue, state, replays}': 'bot_1_queue_1_state_1_at_1__id_1',
   'find dead_letters {bot, queue}': 'bot_1_queue_1_source_1',
+  'find dead_letters {bot, requeue} sort {at:1}': 'bot_1_requeue_1_at_1',
+  'find dead_letters {queue, state, at $gte} sort {at:-1,_id:-1}': 'queue_1_state_1_at_1__id_1',
+  'find dead_letters {queue, state, at $lte, $or[at $lt | _id $lt]} sort {at:-1,_id:-1}': 'queue_1_state_1_at_1__id_1',
+  'find dead_letters {queue, state, at $lte} sort {at:1,_id:1}': 'queue_1_state_1_at_1__id_1',
+  'find dead_letters {queue, state} sort {at:-1,_id:-1}': 'queue_1_state_1_at_1__id_1',
   'find owners {bot $in}': 'bot_1_part_1',
   'find owners {bot, part}': 'bot_1_part_1',
   'find pages {bot, closedAt $lt} sort {closedAt:1}': 'bot_1_closedAt_1',
@@ -61,18 +80,22 @@ const USED: Readonly<Record<Shape, string>> = {
   'find pages {bot, kind, n $lt} sort {n:-1}': 'bot_1_kind_1_n_1',
   'find pages {bot, kind} sort {n:-1}': 'bot_1_kind_1_n_1',
   'find pages {bot, n $gt} sort {n:1}': 'bot_1_n_1',
+  'find pages {bot, n $lte} sort {n:-1}': 'bot_1_n_1',
   'find pages {bot, n, kind}': 'bot_1_n_1',
   'find pages {bot, n}': 'bot_1_n_1',
   'find pages {bot, open, n $gt $lte} sort {n:1}': 'bot_1_open_1_n_1',
   'find pages {bot} sort {n:-1}': 'bot_1_n_1',
   'find processes {at $gt}': 'at_1',
+  'find results {bot, n $in}': 'bot_1_n_1_k_1',
   'find results {bot, n, k $gte}': 'bot_1_n_1_k_1',
   'find results {bot, n, k}': 'bot_1_n_1_k_1',
   'find updates {bot, state, updateId $gt} sort {updateId:1}': 'bot_1_state_1_updateId_1',
   'find updates {bot, state, updateId $in} sort {updateId:1}': 'bot_1_updateId_1',
   'find updates {bot, updateId $in}': 'bot_1_updateId_1',
-  'find wakes {at $gt} tailable': 'a scan',
+  'find wakes {} tailable': 'a scan',
   'findAndModify owners {bot, part, epoch, beat}': 'bot_1_part_1',
+  'update bots {bot, state $in, token}': 'bot_1',
+  'update bots {bot, state}': 'bot_1',
   'update bots {bot}': 'bot_1',
   'update broadcast_pages {bot, n, k, open}': 'bot_1_n_1_k_1',
   'update broadcasts {bot, n, k, state $in, finishedAt $exists}': 'bot_1_n_1',
@@ -85,12 +108,15 @@ const USED: Readonly<Record<Shape, string>> = {
   'update chats {bot, chatId, $or[subscriptionUpdateId $exists | subscriptionUpdateId $lt | subscriptionUpdateAt $lt]}':
     'bot_1_chatId_1',
   'update chats {bot, chatId}': 'bot_1_chatId_1',
+  'update dead_letters {_id $in, state} many': '_id_',
+  'update dead_letters {_id, state, replaying}': '_id_',
   'update dead_letters {bot, queue, source}': 'bot_1_queue_1_source_1',
   'update owners {bot, part, epoch}': 'bot_1_part_1',
   'update pages {bot, n, open}': 'bot_1_n_1',
   'update processes {host, pid, started}': 'host_1_pid_1_started_1',
-  'update results {bot, n, k, $or[epoch $lt | epoch, left $gte]}': 'bot_1_n_1_k_1',
+  'update results {bot, n, k, $or[epoch $lt | epoch, left $gte, steps $lte]}': 'bot_1_n_1_k_1',
   'update updates {bot, updateId $in, state} many': 'bot_1_updateId_1',
+  'update updates {bot, updateId, state, replays $exists}': 'bot_1_updateId_1',
   'update updates {bot, updateId, state}': 'bot_1_updateId_1',
 };
 
@@ -288,6 +314,31 @@ async function useEverything(t: Test, uri: string, onCommand: (name: string, com
   await got(`/api/users?limit=3&cursor=${some.next}`);
   await got(`/api/users/${botId}/${one}`);
   await got('/api/system/tree');
+
+  // Lists of deliveries, an export, and dead letters: listed, replayed, dropped.
+  for (const query of ['', `?chatId=${one}`, `?broadcastId=${everybody}&state=sent`, `?state=dead`])
+    await got(`/api/deliveries${query}`);
+  for (const query of ['', `?botId=${botId}&reason=x`, '?since=2020-01-01&state=replayed'])
+    await got(`/admin/dlq/updates${query}`);
+  const letters = (await got('/admin/dlq/deliveries?limit=1')) as { items: { id: string }[] };
+  await got(`/admin/dlq/deliveries?cursor=mk2x-0123456789abcdef01234567`);
+  await got(`/admin/dlq/deliveries/${letters.items[0]?.id}`);
+  const moved = async (path: string, body: object): Promise<void> => {
+    const answer = await api.call('POST', path, body);
+    if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+  };
+  await moved('/admin/dlq/deliveries/replay', { all: true });
+  await moved('/admin/dlq/deliveries/replay', { filter: { botId: String(botId) } });
+  await moved('/admin/dlq/updates/replay', { all: true });
+  await eventually('the replayed update dies again', 60_000, async () =>
+    first.store.models.DeadLetters.collection.findOne({
+      bot: String(botId),
+      queue: 'updates',
+      state: 'waiting',
+      replays: 1,
+    }),
+  );
+  await deadLetters(first.store, { replays: async () => [] }, { wallNow: Date.now }).drop('updates', {});
 
   // A takeover with work left: in the middle of a broadcast, with an update in hand.
   telegram.faults({ latencyMs: 200 });

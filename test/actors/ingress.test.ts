@@ -160,6 +160,48 @@ t.test('a failing update: three tries, then the dead letters; its chat waits, ot
   await world.system.stop();
 });
 
+t.test('a replayed update is handled once in a round', async (t) => {
+  const tried: string[] = [];
+  let isBroken = true;
+  let end: () => void = () => undefined;
+  const world = receivingWorld([
+    scripted(async (ctx, words) => {
+      tried.push(`${words}@${world.clock.now()}`);
+      if (isBroken) throw new Error('it broke');
+      await new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      await ctx.reply(`got ${words}`);
+    }),
+  ]);
+  await world.start();
+  world.arrive(text(1, 7, 'hello'));
+  await settle(40);
+  await world.clock.advance(1_000);
+  await world.clock.advance(2_000, 20);
+  t.same(world.rows.get(1)?.state, 'dead');
+  isBroken = false;
+  const row = world.rows.get(1);
+  if (row !== undefined) Object.assign(row, { state: 'queued', tries: 0, replays: 1 });
+  await world.clock.advance(5_000, 20);
+  t.match(tried.slice(3), [/^hello@\d+$/], 'the owner finds it within 5 s');
+  await world.clock.advance(12_000, 20);
+  t.equal(tried.length, 4, 'and hands it over once, while it is under way');
+  end();
+  await settle(40);
+  t.equal(world.rows.get(1)?.state, 'settled');
+  t.match(world.pages.get(1), [{ text: 'got hello' }]);
+  await world.clock.advance(12_000, 20);
+  t.equal(tried.length, 4);
+  // It dies and is replayed again: another replay is another hand-over.
+  if (row !== undefined) Object.assign(row, { state: 'queued', tries: 0, replays: 2 });
+  await world.clock.advance(5_000, 20);
+  t.equal(tried.length, 5);
+  end();
+  await settle(40);
+  await world.system.stop();
+});
+
 t.test('what handlers cannot do', async (t) => {
   const late: unknown[] = [];
   const world = receivingWorld([

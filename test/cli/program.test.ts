@@ -67,6 +67,13 @@ t.test('wrong usage is 64 with the nearest suggestion', async (t) => {
     [['broadcast', 'x', '--file', 'f'], /give the text, or --file/],
     [['broadcast', 'x', '--audience', '{tags'], /--audience takes JSON/],
     [['broadcast', 'x', '--class', 'once'], /at-least-once, at-most-once/],
+    [['dlq', 'list'], /missing required argument/],
+    [['dlq', 'list', 'mail'], /deliveries, updates, jobs/],
+    [['dlq', 'replay', 'deliveries'], /by ID, or give --filter JSON or --all/],
+    [['dlq', 'replay', 'deliveries', '1-1-0', '--all'], /by ID, or give --filter JSON or --all/],
+    [['dlq', 'drop', 'updates', '--filter', '[1]'], /--filter takes a JSON object/],
+    [['dlq', 'rply', 'updates'], /Did you mean replay\?/],
+    [['deliveries', 'export', '--format', 'xml'], /csv, ndjson/],
     [[], /Usage: posthorn/],
     [['users'], /Usage: posthorn users/],
   ];
@@ -332,6 +339,23 @@ t.test('users import and broadcast on the embedded store, which each command ope
   });
   t.match(doctor.out, /"check": "store",\s+"status": "ok"/);
   t.match(doctor.out, /"check": "replica set",\s+"status": "notice"/);
+});
+
+t.test('dead letters and deliveries on the embedded store', async (t) => {
+  const env = { DATA_DIR: t.testdir() };
+  t.match(await run(t, ['dlq', 'list', 'deliveries', '--json'], env), { exit: 0, out: '{\n  "items": []\n}\n' });
+  t.match(await run(t, ['dlq', 'replay', 'deliveries', '--all'], env), { exit: 0, out: 'replayed 0\n' });
+  t.match(await run(t, ['dlq', 'drop', 'updates', '--filter', '{"reason":"x"}'], env), { exit: 0, out: 'dropped 0\n' });
+  t.match(await run(t, ['dlq', 'drop', 'updates', '--filter', '{"chat":1}'], env), {
+    exit: 64,
+    err: /filter\.chat: expected no such field/,
+  });
+  t.match(await run(t, ['dlq', 'show', 'updates', '1-5'], env), { exit: 1, err: /PH_DEAD_LETTER_NOT_FOUND/ });
+  t.match(await run(t, ['deliveries', 'export'], env), { exit: 69, err: /PH_BOT_NONE/ });
+  t.match(await run(t, ['deliveries', 'list', '--state', 'gone'], env), {
+    exit: 64,
+    err: /state: expected one of queued/,
+  });
 });
 
 t.test('a MongoDB that does not answer is 69', async (t) => {

@@ -141,6 +141,44 @@ t.test('each route answers as the contract says', async (t) => {
   t.equal(head.headers.get('x-content-type-options'), 'nosniff');
 });
 
+t.test('dead letters and exports', async (t) => {
+  const { ask, post, calls } = await serve(t);
+  t.match(await ask('/admin/dlq/deliveries?limit=5&reason=x'), { status: 200, body: { items: [{ id: '1-1-0' }] } });
+  t.match(calls.at(-1), { name: 'list', args: ['deliveries', { limit: 5, reason: 'x' }] });
+  t.match(await ask('/admin/dlq/deliveries/1-1-0'), { status: 200, body: { id: '1-1-0', message: { text: 'a' } } });
+  t.match(await post('/admin/dlq/updates/replay', { all: true }), { status: 200, body: { replayed: 1 } });
+  t.match(await ask('/admin/dlq/deliveries/1-1-0', { method: 'DELETE' }), { status: 200, body: { id: '1-1-0' } });
+  t.match(await ask('/admin/dlq/mail'), { status: 404, body: { code: 'PH_QUEUE_NOT_FOUND' } });
+  t.match(await ask('/admin/dlq/deliveries', { key: null }), { status: 401 });
+  t.match(await ask('/api/deliveries?state=sent&chatId=-5&since=2026-01-01'), {
+    status: 200,
+    body: { items: [{ id: '1-1-0' }] },
+  });
+  t.same(calls.at(-1)?.args[0], { bot: '1', state: 'sent', chatId: -5, since: new Date('2026-01-01T00:00:00Z') });
+  const csv = await ask('/api/deliveries/export');
+  t.match(csv, {
+    status: 200,
+    type: /^text\/csv/,
+    text: /^id,botId,[\s\S]*\r\n1-1-0,1,5,notify,at-least-once,sent,1,7,,,/,
+  });
+  const ndjson = await ask('/api/deliveries/export?format=ndjson&broadcastId=1-3');
+  t.equal(ndjson.type, 'application/x-ndjson; charset=utf-8');
+  t.match(JSON.parse(ndjson.text), { id: '1-1-0', messageIds: [7] });
+  t.match(await ask('/api/deliveries/export?format=xml'), { status: 400, body: { errors: [{ field: 'format' }] } });
+});
+
+t.test('an export whose store goes away is cut, not ended', async (t) => {
+  const { ask } = await serve(t, {
+    services: {
+      async *walkDeliveries() {
+        yield { found: [], looked: 1, last: { bot: '1', n: 1, index: 0 } };
+        throw new Error('the store went away');
+      },
+    },
+  });
+  await t.rejects(ask('/api/deliveries/export'), 'the client is not told that this was all');
+});
+
 /** Asserts a problem document with its media type. */
 function isProblem(
   t: Test,

@@ -57,11 +57,14 @@ async function die(
   return ids;
 }
 
+const byText = (a: string, b: string): number => (a < b ? -1 : 1);
+const keysOf = (ids: readonly string[]): string[] => ids.map((id) => `r:${id}:1`).sort(byText);
+
 /** Pages of replays: their keys, and how many messages they hold. */
 async function replayPages(store: Store): Promise<{ keys: string[]; messages: number }> {
   const pages = await store.models.Pages.find({ keys: /^r:/ }).lean();
   return {
-    keys: pages.flatMap(({ keys = [] }) => keys).sort(),
+    keys: pages.flatMap(({ keys = [] }) => keys).sort(byText),
     messages: pages.reduce((sum, { heads }) => sum + Buffer.from(heads.buffer).length / 16, 0),
   };
 }
@@ -93,18 +96,19 @@ t.test('list, show and count', async (t) => {
     first,
   );
   const paged: string[] = [];
-  for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
+  let cursor: string | undefined;
+  do {
     const page = await letters.list('deliveries', { ...LIST, limit: 1, ...(cursor === undefined ? {} : { cursor }) });
     paged.push(...page.items.map(({ id }) => id));
     cursor = page.next;
-  }
+  } while (cursor !== undefined);
   t.same(
     paged,
     all.items.map(({ id }) => id),
     'by cursor the same, none twice',
   );
   const ids = async (query: Partial<DeadLetterQuery>) =>
-    (await letters.list('deliveries', { ...LIST, ...query })).items.map(({ id }) => id).sort();
+    (await letters.list('deliveries', { ...LIST, ...query })).items.map(({ id }) => id).sort(byText);
   t.same(await ids({ bot: '2' }), second);
   t.same(await ids({ reason: 'ANSWER' }), second, 'whatever the case');
   t.same(await ids({ reason: '(a+b)' }), second, 'no pattern, just a text');
@@ -141,7 +145,7 @@ t.test('a replay is a new delivery that keeps what the message was, and it happe
   t.same(await letters.replay('deliveries', [one]), { replayed: 0, refused: [] }, 'nothing is replayed twice');
   t.same(await letters.replay('deliveries', { reason: 'parse' }), { replayed: 3, refused: [] });
   t.same(await letters.replay('deliveries', {}), { replayed: 0, refused: [] });
-  t.same(await replayPages(store), { keys: [one, ...rest].map((id) => `r:${id}:1`).sort(), messages: 4 });
+  t.same(await replayPages(store), { keys: keysOf([one, ...rest]), messages: 4 });
   t.equal(await countWaiting(store, 'deliveries'), 0);
 });
 
@@ -161,7 +165,7 @@ t.test('many replays at once give one message each', async (t) => {
     700,
     'each is counted by one of them',
   );
-  t.same(await replayPages(store), { keys: ids.map((id) => `r:${id}:1`).sort(), messages: 700 });
+  t.same(await replayPages(store), { keys: keysOf(ids), messages: 700 });
   const rows = await store.models.DeadLetters.find({}).lean();
   t.ok(rows.every(({ state, replaying }) => state === 'replayed' && replaying === undefined));
   t.equal(new Set(rows.map(({ replayedAs }) => replayedAs)).size, 700, 'each names its own delivery');

@@ -28,8 +28,8 @@ type Shape = string;
 // The index that each query of the product uses on the embedded store. A new one fails the test: put it in after looking whether its index is the right one.
 // A tailable cursor reads a capped collection in the order of its rows: that is no scan for something.
 const USED: Readonly<Record<Shape, string>> = {
-  'aggregate chats {bot, subscription, type $in, tags $in} $match $group': 'bot_1_chatId_1',
-  'aggregate chats {bot, subscription, type $in} $match $group': 'bot_1_chatId_1',
+  'aggregate chats {bot, subscription, type $in, movedTo $exists, tags $in} $match $group': 'bot_1_chatId_1',
+  'aggregate chats {bot, subscription, type $in, movedTo $exists} $match $group': 'bot_1_chatId_1',
   'aggregate dead_letters {queue, state} $match $limit $group': 'queue_1_state_1_at_1__id_1',
   'delete broadcast_pages {bot, n} many': 'bot_1_n_1_k_1',
   'delete broadcasts {bot, n} many': 'bot_1_n_1',
@@ -50,13 +50,13 @@ const USED: Readonly<Record<Shape, string>> = {
   'find broadcasts {bot, n $in}': 'bot_1_n_1',
   'find broadcasts {bot, n}': 'bot_1_n_1',
   'find chats {_id $gt, subscription $exists} sort {_id:1}': '_id_',
-  'find chats {bot, chatId $in, $or[reach $ne | frozenUntil $exists]}': 'bot_1_chatId_1',
+  'find chats {bot, chatId $in, $or[reach $ne | frozenUntil $exists | movedTo $exists]}': 'bot_1_chatId_1',
   'find chats {bot, chatId $in, $or[reach $ne | subscription $ne]}': 'bot_1_chatId_1',
   'find chats {bot, chatId, subscription $exists}': 'bot_1_chatId_1',
   'find chats {bot, chatId}': 'bot_1_chatId_1',
   'find chats {bot, frozenUntil $gt}': 'bot_1_frozenUntil_1',
-  'find chats {bot, subscription, type $in, tags $in} sort {_id:1}': 'bot_1__id_1',
-  'find chats {bot, subscription, type $in} sort {_id:1}': 'bot_1__id_1',
+  'find chats {bot, subscription, type $in, movedTo $exists, tags $in} sort {_id:1}': 'bot_1__id_1',
+  'find chats {bot, subscription, type $in, movedTo $exists} sort {_id:1}': 'bot_1__id_1',
   'find chats {subscription $exists} sort {_id:1}': '_id_',
   'find dead_letters {_id $in, state, replaying}': '_id_',
   'find dead_letters {bot, queue, source $gte $lt, state}': 'bot_1_queue_1_source_1',
@@ -86,6 +86,8 @@ const USED: Readonly<Record<Shape, string>> = {
   'find pages {bot, open, n $gt $lte} sort {n:1}': 'bot_1_open_1_n_1',
   'find pages {bot} sort {n:-1}': 'bot_1_n_1',
   'find processes {at $gt}': 'at_1',
+  // Once in the life of a bot, or after somebody took its owners document away.
+  'find results {bot} sort {epoch:-1}': 'bot_1_n_1_k_1, sorted in memory',
   'find results {bot, n $in}': 'bot_1_n_1_k_1',
   'find results {bot, n, k $gte}': 'bot_1_n_1_k_1',
   'find results {bot, n, k}': 'bot_1_n_1_k_1',

@@ -272,8 +272,7 @@ export function checker(
     if (state === 'blocked' && !everBlocked.has(found.chatId))
       broken('nothing is lost', `${id} is blocked, its chat never was`);
     if (state === 'dead' || state === 'unknown') {
-      const letter = store.all('DeadLetters').some((row) => row.source === id);
-      if (!letter) broken('nothing without a record', `${id} is ${state} without a dead letter`);
+      if (!hasLetter(found)) broken('nothing without a record', `${id} is ${state} without a dead letter`);
     }
   }
 
@@ -309,14 +308,17 @@ export function checker(
     heard !== undefined &&
     (heard.kind === 'failure' ? heard.beforeFirstByte : heard.status >= 400 && heard.status < 500);
 
+  const hasLetter = ({ id }: Delivery): boolean => store.all('DeadLetters').some((row) => row.source === id);
+
   function checkOrder(found: Delivery, epoch: number): void {
     for (const earlier of chains.get(found.chain) ?? []) {
       if (earlier === found) return;
       // To a chat that was blocked it ends without a call: nobody waits for that to be durable.
       if (earlier.calls.length === 0 && everBlocked.has(earlier.chatId)) continue;
-      // Begun by an owner before: it is never called again, only its end as unknown is not written yet.
+      // Begun by an owner before, or given up by it: it is never called again, only its end is not written yet.
       const last = earlier.calls.at(-1);
-      if (earlier.atMostOnce && last !== undefined && last.epoch < epoch && !certainlyNotSent(last.call)) continue;
+      const isOver = (earlier.atMostOnce && last !== undefined && !certainlyNotSent(last.call)) || hasLetter(earlier);
+      if (isOver && last !== undefined && last.epoch < epoch) continue;
       if (!earlier.durable) broken('order', `${found.id} is called, ${earlier.id} before it is not settled`);
     }
   }

@@ -18,7 +18,7 @@ t.test('more than 10 dead letters are told of, and their end', async (t) => {
   const end = events.subscribe('dead-letters.dealt-with', (fact) => told.push({ dealtWith: fact }));
   const of = health({ sender: false, bot: false });
   const waiting: Record<Queue, number> = { deliveries: 10, updates: 0, jobs: 0 };
-  let isAway = false;
+  let isAway = false as boolean;
   const system = createActorSystem({ clock, log });
   const actor = deadLetterWatchActor({
     count: async (queue) => {

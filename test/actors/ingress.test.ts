@@ -162,7 +162,7 @@ t.test('a failing update: three tries, then the dead letters; its chat waits, ot
 
 t.test('a replayed update is handled once in a round', async (t) => {
   const tried: string[] = [];
-  let isBroken = true;
+  let isBroken = true as boolean;
   let end: () => void = () => undefined;
   const world = receivingWorld([
     scripted(async (ctx, words) => {

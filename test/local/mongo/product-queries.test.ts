@@ -113,7 +113,7 @@ const USED: Readonly<Record<Shape, string>> = {
   'update dead_letters {_id $in, state} many': '_id_',
   'update dead_letters {_id, state, replaying}': '_id_',
   'update dead_letters {bot, queue, source}': 'bot_1_queue_1_source_1',
-  'update owners {bot, part, epoch}': 'bot_1_part_1',
+  'update owners {bot, part, epoch, beat $lte}': 'bot_1_part_1',
   'update pages {bot, n, open}': 'bot_1_n_1',
   'update processes {host, pid, started}': 'host_1_pid_1_started_1',
   'update results {bot, n, k, $or[epoch $lt | epoch, left $gte, steps $lte]}': 'bot_1_n_1_k_1',

@@ -131,9 +131,10 @@ function queuesCheck({ bots: all, deadLetters }: Health): Check {
   const told = bots.flatMap(([bot, { sending }]) =>
     sending?.waits === undefined ? [] : [wordsOf(bots.length > 1 ? `bot ${bot}` : 'the bot', sending.waits)],
   );
-  for (const [queue, count] of deadLetters) {
-    told.push(`${queue}: ${count > COUNTED ? `more than ${COUNTED}` : count} dead letters wait (posthorn dlq list)`);
-  }
+  const letters = [...deadLetters].map(
+    ([queue, count]) => `${queue}: ${count > COUNTED ? `more than ${COUNTED}` : count} dead letters wait`,
+  );
+  if (letters.length > 0) told.push(`${letters.join('; ')} (posthorn dlq list)`);
   return told.length === 0 ? { status: 'ok' } : { status: 'degraded', detail: told.join('; ') };
 }
 

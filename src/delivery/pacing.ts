@@ -18,8 +18,6 @@ const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 /** R bulk messages spread over this share of a second, so that a reply finds a gap. */
 const BULK_SPREAD_MS = 900;
-/** How many bulk calls may make up for a late turn, back to back: without it each lateness of a timer would slow a bot down for good. */
-const BULK_CATCH_UP = 3;
 /** A rate above this cannot be reached by one process and is taken as lifted: it bounds the memory. */
 const MAX_RATE = 100_000;
 
@@ -69,24 +67,19 @@ export function botPacing(rates: Rates, concurrency: number): BotPacing {
   /** The starts of the last sends; `newest` is the place of the last one. Long enough for the highest rate seen. */
   let ring = new Float64Array(Math.max(1, window.sends)).fill(Number.NEGATIVE_INFINITY);
   let newest = 0;
-  /** When the last bulk call was due, at most so many spacings before it started. */
   let lastBulk = Number.NEGATIVE_INFINITY;
   let quiet = Number.NEGATIVE_INFINITY;
   let inFlight = 0;
   let paused = false;
 
-  const bulkSpacing = () => BULK_SPREAD_MS / Math.max(1, window.sends);
-
-  /** When the rules allow a call of that lane, whatever time it is now. */
-  function due(lane: Lane): number {
-    if (window.sends === 0) return quiet;
-    const place = (newest - window.sends + 1 + ring.length) % ring.length;
-    const at = Math.max(quiet, (ring[place] ?? Number.NEGATIVE_INFINITY) + window.ms);
-    return lane === 'bulk' ? Math.max(at, lastBulk + bulkSpacing()) : at;
-  }
-
   function earliest(lane: Lane, now: number): number {
-    return paused || inFlight >= concurrency ? Number.POSITIVE_INFINITY : Math.max(now, due(lane));
+    if (paused || inFlight >= concurrency) return Number.POSITIVE_INFINITY;
+    let at = Math.max(now, quiet);
+    if (window.sends === 0) return at;
+    const place = (newest - window.sends + 1 + ring.length) % ring.length;
+    at = Math.max(at, (ring[place] ?? Number.NEGATIVE_INFINITY) + window.ms);
+    if (lane === 'bulk') at = Math.max(at, lastBulk + BULK_SPREAD_MS / Math.max(1, window.sends));
+    return at;
   }
 
   return {
@@ -94,9 +87,9 @@ export function botPacing(rates: Rates, concurrency: number): BotPacing {
     take(lane, now) {
       const at = earliest(lane, now);
       if (at > now) throw bug('PH_PACING_EARLY', `a ${lane} call at ${now}, allowed at ${at}`);
-      if (lane === 'bulk') lastBulk = Math.max(due(lane), now - BULK_CATCH_UP * bulkSpacing());
       newest = (newest + 1) % ring.length;
       ring[newest] = now;
+      if (lane === 'bulk') lastBulk = now;
       inFlight += 1;
     },
     release() {

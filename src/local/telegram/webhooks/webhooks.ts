@@ -5,6 +5,8 @@ const SET_PAUSE_MS = 1000;
 /** How long virtual time waits for webhooks to answer before it goes on without them, and how often it does so on one way. */
 const GRACE_MS = 2000;
 const GRACES = 3;
+/** So often at least is looked before that: a host that stood still for two seconds has waited for nobody. */
+const GRACE_LOOKS = 500;
 
 /** The webhooks of all bots that have set one. Never throws. */
 export class Webhooks {
@@ -60,8 +62,9 @@ export class Webhooks {
     let graces = GRACES;
     return async () => {
       const end = performance.now() + GRACE_MS;
-      while (graces > 0 && [...this.#deliveries.values()].some(({ isSending }) => isSending)) {
-        if (performance.now() > end) {
+      for (let looks = 0; graces > 0; looks += 1) {
+        if (![...this.#deliveries.values()].some(({ isSending }) => isSending)) return;
+        if (looks > GRACE_LOOKS && performance.now() > end) {
           graces -= 1;
           return;
         }

@@ -8,7 +8,8 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Pool, request } from 'undici';
+import { request } from 'undici';
+import { rawLoop } from './raw-loop.js';
 import { columns, cpuSeconds, memoryOf, type Program, startProgram, watchMemory } from './support.js';
 
 const API_KEY = 'bench-key';
@@ -115,35 +116,6 @@ async function accepted(telegram: string, wanted: number): Promise<number> {
   }
 }
 
-/** Sends one message to each of these people, `concurrency` calls at once; resolves with the seconds that it took. */
-async function rawLoop(
-  telegram: string,
-  token: string,
-  ids: readonly number[],
-  { concurrency }: Options,
-): Promise<number> {
-  const pool = new Pool(telegram, { connections: concurrency, pipelining: 1 });
-  let next = 0;
-  const began = performance.now();
-  await Promise.all(
-    Array.from({ length: concurrency }, async () => {
-      for (let chatId = ids[next++]; chatId !== undefined; chatId = ids[next++]) {
-        const { body, statusCode } = await pool.request({
-          path: `/bot${token}/sendMessage`,
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ chat_id: chatId, text: TEXT }),
-        });
-        await body.json();
-        if (statusCode !== 200) throw new Error(`the raw loop was answered ${statusCode}`);
-      }
-    }),
-  );
-  const seconds = (performance.now() - began) / 1_000;
-  await pool.close();
-  return seconds;
-}
-
 function* importLines(ids: readonly number[]): Generator<string> {
   for (let at = 0; at < ids.length; at += IMPORT_LINES) {
     yield ids
@@ -220,7 +192,7 @@ async function run(options: Options, dir: string, programs: Program[]): Promise<
   if (options.raw) {
     say('raw undici, the first half');
     await freshTelegram(telegram, options);
-    rawSeconds += await rawLoop(telegram, bot.token, ids.slice(0, half), options);
+    rawSeconds += await rawLoop(telegram, bot.token, TEXT, ids.slice(0, half), options.concurrency);
   }
 
   say(`one broadcast to ${recipients} people`);
@@ -243,7 +215,7 @@ async function run(options: Options, dir: string, programs: Program[]): Promise<
   if (options.raw) {
     say('raw undici, the second half');
     await freshTelegram(telegram, options);
-    rawSeconds += await rawLoop(telegram, bot.token, ids.slice(half), options);
+    rawSeconds += await rawLoop(telegram, bot.token, TEXT, ids.slice(half), options.concurrency);
   }
   const perSecond = recipients / seconds;
   const rawPerSecond = recipients / rawSeconds;

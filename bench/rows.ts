@@ -1,5 +1,6 @@
 import { paceRows } from './pace-rows.js';
 import type { Row } from './row.js';
+import { throughputRows } from './throughput-rows.js';
 
 /** All rows, in the order of the table. A new one is an entry here. */
-export const ROWS: readonly Row[] = [...paceRows];
+export const ROWS: readonly Row[] = [...throughputRows, ...paceRows];

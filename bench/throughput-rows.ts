@@ -1,0 +1,168 @@
+/** Rows without limits: how near a durable broadcast comes to a raw loop of undici that writes nothing down, and what it costs. */
+import { delivered, seconds, weather } from './delivering.js';
+import { rawLoop } from './raw-loop.js';
+import type { Measure, Row } from './row.js';
+import { cpuSeconds, watchMemory } from './support.js';
+import { inWorld, type World, type WorldOptions } from './world.js';
+
+const TEXT = '#1 The quick brown fox jumps over the lazy dog, and everybody is told of it in one line of text.';
+const MB = 1_048_576;
+
+/** The store in a process of its own, rates lifted, so many calls in flight. */
+const unlimited = (concurrency: number): WorldOptions => ({
+  processes: [['local'], ['web', 'bot', 'sender', 'scheduler']],
+  env: { SEND_RATE: '0', SEND_CHAT_RATE: '0', SEND_CONCURRENCY: String(concurrency) },
+});
+
+/** The raw loop in two halves, one before `work` and one after; answers its seconds and what `work` came to. */
+async function beside<T>(
+  { telegram, bot }: World,
+  chats: readonly number[],
+  concurrency: number,
+  faults: object,
+  work: () => Promise<T>,
+): Promise<{ rawMs: number; done: T }> {
+  const half = Math.floor(chats.length / 2);
+  const raw = async (some: readonly number[]) => {
+    await telegram.reset();
+    await telegram.faults({ limits: 'off', ...faults });
+    return rawLoop(telegram.url, bot.token, TEXT, some, concurrency);
+  };
+  const before = await raw(chats.slice(0, half));
+  const done = await work();
+  return { rawMs: (before + (await raw(chats.slice(half)))) * 1_000, done };
+}
+
+const once = (what: string, count: number, wanted: number): Measure => ({
+  what,
+  value: `${count} of ${wanted}`,
+  goal: 'each once',
+  held: count === wanted,
+});
+
+const noWorse = (what: string, ms: number, rawMs: number): Measure => ({
+  what,
+  value: `${seconds(ms)}, raw ${seconds(rawMs)}: ${(ms / rawMs).toFixed(2)}`,
+  goal: '≤ 1.10 × raw undici',
+  held: ms <= 1.1 * rawMs,
+});
+
+const throughput: Row = {
+  name: 'throughput',
+  about: '20,000 chats, no latency, no limits, 50 in flight, beside raw undici with 50',
+  run: (say) =>
+    inWorld(unlimited(50), async (world) => {
+      const chats = await world.telegram.people(20_000);
+      say('importing');
+      await world.api.importPeople(chats);
+      const faults = { latencyMs: 0 };
+      const { rawMs, done } = await beside(world, chats, 50, faults, async () => {
+        await weather(world, { limits: 'off', ...faults });
+        const before = cpuSeconds(world.pids);
+        const { ms, stats } = await delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
+        return { ms, stats, cpu: (cpuSeconds(world.pids) - before) / (chats.length / 1_000) };
+      });
+      const ratio = rawMs / done.ms;
+      return [
+        {
+          what: 'of raw undici’s rate',
+          value: `${ratio.toFixed(2)} (${((chats.length * 1_000) / done.ms).toFixed(0)}/s of ${((chats.length * 1_000) / rawMs).toFixed(0)}/s)`,
+          goal: '≥ 0.40',
+          held: ratio >= 0.4,
+        },
+        {
+          what: 'CPU of all our processes for 1,000',
+          value: `${done.cpu.toFixed(3)} s`,
+          goal: '≤ 0.150 s',
+          held: done.cpu <= 0.15,
+        },
+        once('delivered', done.stats.distinct, chats.length),
+      ];
+    }),
+};
+
+const latency: Row = {
+  name: 'latency',
+  about: '20,000 chats, 50 ms latency, 200 in flight, beside raw undici with 200',
+  run: (say) =>
+    inWorld(unlimited(200), async (world) => {
+      const chats = await world.telegram.people(20_000);
+      say('importing');
+      await world.api.importPeople(chats);
+      const faults = { latencyMs: 50 };
+      const { rawMs, done } = await beside(world, chats, 200, faults, async () => {
+        await weather(world, { limits: 'off', ...faults });
+        return delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
+      });
+      return [noWorse('wall', done.ms, rawMs), once('delivered', done.stats.distinct, chats.length)];
+    }),
+};
+
+const ordered: Row = {
+  name: 'latency-jitter',
+  about:
+    '2,000 chats × 5 messages, 50 ms latency and 0–20 ms of jitter, 200 in flight, beside raw undici with 200, which keeps no order',
+  run: () =>
+    inWorld(unlimited(200), async (world) => {
+      const [people, each] = [2_000, 5];
+      const ids = await world.telegram.people(people);
+      const chats = Array.from({ length: people * each }, (_, index) => ids[index % people] ?? 0);
+      const faults = { latencyMs: 50, jitterMs: 20 };
+      const { rawMs, done } = await beside(world, chats, 200, faults, async () => {
+        await weather(world, { limits: 'off', ...faults });
+        const messages = chats.map((chatId, index) => ({
+          chatId,
+          text: `#${Math.floor(index / people) + 1} in order`,
+        }));
+        return delivered(world, messages.length, 60, async () => {
+          for (let at = 0; at < messages.length; at += 1_000) {
+            const part = messages.slice(at, at + 1_000);
+            const { status } = await world.api.call('POST', '/api/send_messages', { messages: part });
+            if (status !== 202) throw new Error(`send_messages was answered ${status}`);
+          }
+        });
+      });
+      return [
+        noWorse('wall', done.ms, rawMs),
+        { what: 'out of order', value: String(done.stats.outOfOrder), goal: '0', held: done.stats.outOfOrder === 0 },
+        once('delivered', done.stats.distinct, chats.length),
+      ];
+    }),
+};
+
+const million: Row = {
+  name: 'million',
+  about: 'one broadcast to 1,000,000 recipients, no latency, no limits, 64 in flight',
+  run: (say) =>
+    inWorld(unlimited(64), async (world) => {
+      const count = 1_000_000;
+      const ids = await world.telegram.people(count);
+      const memory = watchMemory(world.pids);
+      say('importing');
+      await world.api.importPeople(ids);
+      say('sending');
+      await weather(world, { limits: 'off', latencyMs: 0 });
+      const tenth = count / 10;
+      const began = performance.now();
+      await world.api.broadcast({ text: TEXT });
+      const first = (await delivered(world, tenth, 600, async () => undefined)).ms;
+      await delivered(world, count - tenth, 1_800, async () => undefined);
+      const last = await delivered(world, count, 600, async () => undefined);
+      const total = performance.now() - began;
+      const peak = memory.peak / MB;
+      memory.stop();
+      return [
+        { what: 'peak private memory', value: `${peak.toFixed(0)} MB`, goal: '≤ 320 MB', held: peak <= 320 },
+        {
+          what: 'rate of the last tenth to the first',
+          value: `${(first / last.ms).toFixed(2)} (${((count * 1_000) / total).toFixed(0)}/s over all)`,
+          goal: '≥ 0.90',
+          held: first >= 0.9 * last.ms,
+        },
+        once('delivered', last.stats.distinct, count),
+      ];
+    }),
+};
+
+/** The rows of throughput. */
+export const throughputRows: readonly Row[] = [throughput, latency, ordered, million];

@@ -3,13 +3,13 @@
  * One process with all roles and the embedded store, a broadcast of each bot at the same time, the default rates (30 a second each). A bare server in this process stands for Telegram.
  * The share of a bot is what it sent from its first call to its last by what 30 a second would be.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { request } from 'undici';
 import { bareTelegram } from './bare-telegram.js';
+import { benchCommand, say } from './command.js';
 import { columns, cpuSeconds, median, type Program, startProgram } from './support.js';
 
 const API_KEY = 'bench-key';
@@ -47,8 +47,6 @@ function optionsOf(argv: readonly string[]): Options {
   };
   return { bots: whole('bots', 1), recipients: whole('recipients', 2 * RATE), json: values.json };
 }
-
-const say = (text: string) => process.stderr.write(`bench: ${text}\n`);
 
 async function posted(url: string, path: string, body: object | string): Promise<unknown> {
   const type = typeof body === 'string' ? 'application/x-ndjson' : 'application/json';
@@ -127,30 +125,4 @@ function table({ node, cpus: machine, options, shares, cpuSecondsPer1000 }: Figu
   );
 }
 
-/** Runs the benchmark; resolves with the exit code: 0 measured, 1 failed, 64 wrong usage. */
-async function main(): Promise<number> {
-  let options: Options;
-  try {
-    options = optionsOf(process.argv.slice(2));
-  } catch (error) {
-    say((error as Error).message);
-    return 64;
-  }
-  const dir = await mkdtemp(join(tmpdir(), 'posthorn-bots-'));
-  const programs: Program[] = [];
-  try {
-    const figures = await run(options, dir, programs);
-    process.stdout.write(options.json ? `${JSON.stringify(figures, undefined, 2)}\n` : table(figures));
-    return 0;
-  } catch (error) {
-    say(`failed: ${(error as Error).message}`);
-    return 1;
-  } finally {
-    for (const program of programs) await program.stop();
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
-process.exitCode = await main();
-process.exit();
+await benchCommand({ optionsOf, run, table });

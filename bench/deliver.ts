@@ -3,12 +3,12 @@
  * The local Telegram runs in a process of its own with its limits off; Posthorn sends with its rates lifted. Measured from the first POST to the last
  * acceptance there. A raw undici loop with the same concurrency, half of it before and half after, is what the same Telegram takes without any durability.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { request } from 'undici';
+import { benchCommand, say } from './command.js';
 import { rawLoop } from './raw-loop.js';
 import { columns, cpuSeconds, memoryOf, type Program, startProgram, watchMemory } from './support.js';
 
@@ -88,8 +88,6 @@ function optionsOf(argv: readonly string[]): Options {
     json: values.json,
   };
 }
-
-const say = (text: string) => process.stderr.write(`bench: ${text}\n`);
 
 async function json<T>(url: string, method: 'GET' | 'POST' | 'PUT', body?: unknown): Promise<T> {
   const answer = await request(url, {
@@ -273,31 +271,4 @@ function table({ node, cpus: machine, options, importSeconds, posthorn, raw, rat
   return `${head}\nNode ${node}, ${machine}\n\n${columns(rates)}\n${columns(costs)}`;
 }
 
-/** Runs the benchmark; resolves with the exit code: 0 measured, 1 failed, 64 wrong usage. */
-async function main(): Promise<number> {
-  let options: Options;
-  try {
-    options = optionsOf(process.argv.slice(2));
-  } catch (error) {
-    say((error as Error).message);
-    return 64;
-  }
-  const dir = await mkdtemp(join(tmpdir(), 'posthorn-bench-'));
-  const programs: Program[] = [];
-  try {
-    const figures = await run(options, dir, programs);
-    process.stdout.write(options.json ? `${JSON.stringify(figures, undefined, 2)}\n` : table(figures));
-    return 0;
-  } catch (error) {
-    say(`failed: ${(error as Error).message}`);
-    return 1;
-  } finally {
-    // The last started is the first to go: the stand-ins wait for their clients.
-    for (const program of programs) await program.stop();
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
-process.exitCode = await main();
-process.exit();
+await benchCommand({ optionsOf, run, table });

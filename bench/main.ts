@@ -4,6 +4,7 @@
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { say } from './command.js';
 import type { Measure } from './row.js';
 import { ROWS } from './rows.js';
 import { columns } from './support.js';
@@ -13,8 +14,6 @@ interface Answer {
   readonly measures: readonly Measure[];
   readonly failed?: string;
 }
-
-const say = (text: string) => process.stderr.write(`bench: ${text}\n`);
 
 /** The rows that were asked for; throws on a name that is none. */
 function rowsOf(names: readonly string[]) {

@@ -4,12 +4,12 @@
  * acknowledged, and it is acknowledged when it is flushed. In the same run, row by row in turn: lmdb itself inside of the bench, as the limit, and SecantusDB, an
  * independent server that does not flush, as the peer. Of three rounds the median.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { calculateObjectSize } from 'bson';
+import { benchCommand, say } from './command.js';
 import { rawLmdb } from './raw-lmdb.js';
 import { documentOf } from './store-documents.js';
 import { measurePings, type Pings } from './store-pings.js';
@@ -84,8 +84,6 @@ function optionsOf(argv: readonly string[]): Options {
     throw new Error(`--documents: expected a whole number from ${LEAST_DOCUMENTS}`);
   return { documents, peer: !values['no-peer'], json: values.json };
 }
-
-const say = (text: string) => process.stderr.write(`bench: ${text}\n`);
 
 const rssAnon = (pid: number): number => memoryOf('RssAnon', [pid]);
 
@@ -246,28 +244,4 @@ function table({ node, cpus: machine, documentBytes, rows, store, openMs, peer }
 const ms = (number: number | undefined): string =>
   number === undefined ? '–' : `${number < 10 ? number.toFixed(1) : number.toFixed(0)} ms`;
 
-/** Runs the benchmark; resolves with the exit code: 0 measured, 1 failed, 64 wrong usage. */
-async function main(): Promise<number> {
-  let options: Options;
-  try {
-    options = optionsOf(process.argv.slice(2));
-  } catch (error) {
-    say((error as Error).message);
-    return 64;
-  }
-  const dir = await mkdtemp(join(tmpdir(), 'posthorn-bench-'));
-  try {
-    const figures = await run(options, dir);
-    process.stdout.write(options.json ? `${JSON.stringify(figures, undefined, 2)}\n` : table(figures));
-    return 0;
-  } catch (error) {
-    say(`failed: ${(error as Error).message}`);
-    return 1;
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
-process.exitCode = await main();
-process.exit();
+await benchCommand({ optionsOf, run, table });

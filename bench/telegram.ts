@@ -3,11 +3,11 @@
  * It runs in a process of its own with its limits off, and so does who loads it: 50 keep-alive connections over loopback. Beside it, row by row in turn and in three rounds, a bare
  * server of node:http that answers the same bytes, and undici in place of the raw client. Afterwards `each` messages to each of `chats` people, for the memory that they take.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { request } from 'undici';
+import { benchCommand, say } from './command.js';
 import type { Load, LoadResult } from './http-load.js';
 import { columns, cpuSeconds, median, memoryOf, type Program, startProgram } from './support.js';
 
@@ -81,8 +81,6 @@ function optionsOf(argv: readonly string[]): Options {
     json: values.json,
   };
 }
-
-const say = (text: string) => process.stderr.write(`bench: ${text}\n`);
 
 async function json<T>(url: string, method: 'GET' | 'POST' | 'PUT', body?: object): Promise<T> {
   const headers = { 'content-type': 'application/json' };
@@ -211,30 +209,4 @@ function table({ node, cpus: machine, options, rows, memory, fillPerSecond }: Fi
   return `${head}\nNode ${node}, ${machine}\n\n${columns(rates)}\n${columns(fill)}`;
 }
 
-/** Runs the benchmark; resolves with the exit code: 0 measured, 1 failed, 64 wrong usage. */
-async function main(): Promise<number> {
-  let options: Options;
-  try {
-    options = optionsOf(process.argv.slice(2));
-  } catch (error) {
-    say((error as Error).message);
-    return 64;
-  }
-  const dir = await mkdtemp(join(tmpdir(), 'posthorn-bench-'));
-  const programs: Program[] = [];
-  try {
-    const figures = await run(options, dir, programs);
-    process.stdout.write(options.json ? `${JSON.stringify(figures, undefined, 2)}\n` : table(figures));
-    return 0;
-  } catch (error) {
-    say(`failed: ${(error as Error).message}`);
-    return 1;
-  } finally {
-    for (const program of programs) await program.kill();
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
-process.exitCode = await main();
-process.exit();
+await benchCommand({ optionsOf, run, table });

@@ -4,15 +4,17 @@
  * from its 202 to its call there, and with nothing to do: commands to the store a second, of all processes together (the driver's own hello left out). Once where the store serves
  * tailable cursors, once where it does not (the collection of wakes is an ordinary one: a cursor on it is refused, as servers without capped collections do).
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+
+import { mkdir } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { cpus, tmpdir } from 'node:os';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { MongoClient } from 'mongodb';
 import { Pool } from 'undici';
 import { bareTelegram } from './bare-telegram.js';
+import { benchCommand, say } from './command.js';
 import { columns, type Program, startProgram } from './support.js';
 
 const API_KEY = 'bench-key';
@@ -54,7 +56,6 @@ function optionsOf(argv: readonly string[]): Options {
   return { messages: whole('messages'), idleSeconds: whole('idle'), json: values.json };
 }
 
-const say = (text: string) => process.stderr.write(`bench: ${text}\n`);
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 const listening = (server: Server) =>
   new Promise<void>((resolve) => {
@@ -177,35 +178,14 @@ function table(rows: readonly Row[], { messages }: Options): string {
   );
 }
 
-/** Runs the benchmark; resolves with the exit code: 0 measured, 1 failed, 64 wrong usage. */
-async function main(): Promise<number> {
-  let options: Options;
-  try {
-    options = optionsOf(process.argv.slice(2));
-  } catch (error) {
-    say((error as Error).message);
-    return 64;
+async function run(options: Options, dir: string, programs: Program[]): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const served of [true, false]) {
+    const own = join(dir, served ? 'cursor' : 'polling');
+    await mkdir(own);
+    rows.push(await measured(served, options, own, programs));
   }
-  const programs: Program[] = [];
-  const dirs: string[] = [];
-  try {
-    const rows: Row[] = [];
-    for (const served of [true, false]) {
-      const dir = await mkdtemp(join(tmpdir(), 'posthorn-wakes-'));
-      dirs.push(dir);
-      rows.push(await measured(served, options, dir, programs));
-    }
-    process.stdout.write(options.json ? `${JSON.stringify(rows, undefined, 2)}\n` : table(rows, options));
-    return 0;
-  } catch (error) {
-    say(`failed: ${(error as Error).message}`);
-    return 1;
-  } finally {
-    for (const program of programs) await program.stop();
-    for (const dir of dirs) await rm(dir, { recursive: true, force: true });
-  }
+  return rows;
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
-process.exitCode = await main();
-process.exit();
+await benchCommand({ optionsOf, run, table });

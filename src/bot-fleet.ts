@@ -253,6 +253,7 @@ export function botFleet(deps: FleetDeps): BotFleet {
       concurrency,
       client,
       store: sends,
+      clock,
     });
     const pool = actors.address<PoolMessage>(poolPath(bot));
     const spec = worker(

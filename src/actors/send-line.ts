@@ -6,6 +6,7 @@ import type { Holding } from '../store/lease-keeper.js';
 import type { PageBodies, SendStore } from '../store/send-store.js';
 import { type CallRegistry, callRegistry } from '../telegram/call-registry.js';
 import type { TelegramClient } from '../telegram/client.js';
+import type { Clock } from './clock.js';
 
 /** A chat moves once or twice in its life. */
 const HOPS = 8;
@@ -60,8 +61,9 @@ export function sendLine(options: {
   readonly concurrency: number;
   readonly client: TelegramClient;
   readonly store: SendStore;
+  readonly clock: Clock;
 }): SendLine {
-  const { bot, rates, concurrency, client, store } = options;
+  const { bot, rates, concurrency, client, store, clock } = options;
   const pacing = botPacing(rates, concurrency);
   const bodies = new LRUCache<number, PageBodies>({ maxSize: BODIES_BYTES, sizeCalculation: weight });
   const fetches = new Map<number, Promise<PageBodies | undefined>>();
@@ -73,7 +75,10 @@ export function sendLine(options: {
     rates,
     concurrency,
     client,
-    registry: callRegistry(() => pacing.release()),
+    registry: callRegistry(
+      ({ startedAt }, answer) => pacing.answered(startedAt, clock.now(), answer?.kind === 'answer'),
+      () => pacing.release(),
+    ),
     pacing,
     outage: outage(),
     waitUntil: Number.NEGATIVE_INFINITY,

@@ -1,4 +1,4 @@
-import { chatSpacingMs, JITTER_MS, type Rates, windowOf } from './pacing.js';
+import { chatSpacingMs, type Rates, windowOf } from './pacing.js';
 
 /** A standby takes over when the owner's (epoch, beat) stood still for this long. */
 export const LEASE_MS = 9_000;
@@ -12,6 +12,8 @@ export const DESTROY_AFTER_MS = 7_500;
 export const QUIET_MS = 1_050;
 /** The same for groups. */
 export const GROUP_QUIET_MS = 3_050;
+/** What is added to the period of a lower rate: the ways of the calls of the owner before are not known, ms. */
+const UNKNOWN_WAY_MS = 45;
 /** After a takeover: chats of calls that had begun rest this long. */
 export const BEGUN_REST_MS = 5_000;
 /** A standby looks at the lease this often. */
@@ -21,8 +23,12 @@ export const COMMIT_STALL_MS = 1_000;
 
 /** How long a new owner is silent, since the sends of the one before are not known: `calls` for all, `groups` for groups (ms from the takeover). Lower rates need longer. Never throws. */
 export function quietMs(rates: Rates): { readonly calls: number; readonly groups: number } {
-  const calls = Math.max(QUIET_MS, windowOf(rates.perSecond).ms + JITTER_MS, chatSpacingMs(1, rates) + JITTER_MS);
-  return { calls, groups: Math.max(calls, GROUP_QUIET_MS, chatSpacingMs(-1, rates) + JITTER_MS) };
+  const calls = Math.max(
+    QUIET_MS,
+    windowOf(rates.perSecond).ms + UNKNOWN_WAY_MS,
+    chatSpacingMs(1, rates) + UNKNOWN_WAY_MS,
+  );
+  return { calls, groups: Math.max(calls, GROUP_QUIET_MS, chatSpacingMs(-1, rates) + UNKNOWN_WAY_MS) };
 }
 
 /**

@@ -32,8 +32,11 @@ export interface CallRegistry {
   idle(timeoutMs: number): Promise<void>;
 }
 
-/** Makes the registry of one bot. */
-export function callRegistry(onEnd: () => void): CallRegistry {
+/** Makes the registry of one bot. `onAnswer` hears of each call once it has an answer or has failed, `onEnd` of each slot that is free again. */
+export function callRegistry(
+  onAnswer: (entry: CallEntry, answer: Answer | undefined) => void,
+  onEnd: () => void,
+): CallRegistry {
   const entries = new Map<string, CallEntry>();
   const inAir = new Set<Promise<Answer>>();
   return {
@@ -45,10 +48,13 @@ export function callRegistry(onEnd: () => void): CallRegistry {
     start(entry, call) {
       if (entries.has(entry.key)) throw new Error(`PH_CALL_REPEATED: ${entry.key} has a call already`);
       const answer = call();
-      inAir.add(answer);
-      const over = () => void inAir.delete(answer);
-      answer.then(over, over);
       const whole = { ...entry, answer };
+      inAir.add(answer);
+      const over = (end?: Answer) => {
+        inAir.delete(answer);
+        onAnswer(whole, end);
+      };
+      answer.then(over, () => over());
       entries.set(entry.key, whole);
       return whole;
     },

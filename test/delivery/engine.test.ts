@@ -141,6 +141,7 @@ function simulate(scenario: Scenario): Run {
     later(scenario.latencyMs * (0.5 + random()), () => {
       const outcome = classify(answer);
       const endedAt = now;
+      pacing.answered(at, now, answer.kind === 'answer');
       bot.onEnd(chatId, outcome, now);
       const decision = afterEnd({
         outcome,
@@ -150,16 +151,16 @@ function simulate(scenario: Scenario): Run {
         random,
       });
       // The slot and the chat are free when the outcome is durable, not at the answer.
-      later(random() * 20, () => durable(item, decision, at, endedAt));
+      later(random() * 20, () => durable(item, decision, endedAt));
     });
   }
 
-  function durable(item: Item, decision: Decision, startedAt: number, endedAt: number): void {
+  function durable(item: Item, decision: Decision, endedAt: number): void {
     const { chatId } = item;
     const box = boxOf(chatId);
     flying.delete(chatId);
     pacing.release();
-    const paced = startedAt + chatSpacingMs(chatId, rates);
+    const paced = pacing.countsFrom(endedAt) + chatSpacingMs(chatId, rates);
     if (decision.kind === 'migrate') throw new Error('nothing migrates here');
     const notBefore = Math.max(paced, endedAt + decision.restMs);
     if (decision.kind === 'again') {
@@ -346,10 +347,11 @@ function people(count: number, first = 1, more: Partial<Message> = {}): Message[
   return Array.from({ length: count }, (_, i) => ({ chatId: first + i, lane: 'bulk', broadcast: true, ...more }));
 }
 
-t.test('600 messages take 20.5 s, 1,000 take 34.2 s', async (t) => {
+// Answers take 20 to 60 ms here: what they take beyond 20 could have been the way there, and slows the pace by 2 to 3 %.
+t.test('600 messages take 20.8 s, 1,000 take 34.7 s', async (t) => {
   for (const [count, ms] of [
-    [600, 20_500],
-    [1_000, 34_200],
+    [600, 20_800],
+    [1_000, 34_700],
   ] as const) {
     const scenario = { ...calm, messages: people(count) };
     const run = simulate(scenario);
@@ -367,7 +369,7 @@ t.test('one chat with 3,000 waiting holds up nobody', async (t) => {
   const others = Math.max(...run.settledAt.slice(3_000));
   // 20 of the hot chat's messages share those seconds.
   t.ok(others <= 21_700, `${others}`);
-  t.ok(run.end <= 3_000 * 1_025 + 200, `${run.end}`);
+  t.ok(run.end <= 3_000 * 1_045 + 200, `${run.end}`);
 });
 
 t.test('a frozen, a failing and a blocked chat hold up nobody', async (t) => {

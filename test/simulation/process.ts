@@ -163,6 +163,7 @@ export function simProcess(world: ProcessWorld, machine: number, life: number): 
     concurrency: world.concurrency,
     client,
     store: sends,
+    clock,
   });
   const line = bug?.line?.(plainLine) ?? plainLine;
   const actors = createActorSystem({ clock, random: () => kernel.random.next(), log: silentLog });

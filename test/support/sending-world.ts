@@ -647,6 +647,7 @@ export function sendingWorld(): SendingWorld {
         concurrency,
         client,
         store,
+        clock,
       });
       Object.assign(proc, { line });
       const actor = senderPoolActor({

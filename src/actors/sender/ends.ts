@@ -72,7 +72,7 @@ export function onEnded(state: State, call: Call, answer: Answer, ctx: Ctx, deps
     othersSucceededSince: false, // not known yet: the doubt is settled before the next call
     random: ctx.random,
   });
-  const paced = entry.startedAt + chatSpacingMs(item.chatId, line.rates);
+  const paced = line.pacing.countsFrom(now) + chatSpacingMs(item.chatId, line.rates);
   switch (decision.kind) {
     case 'settle':
       if (decision.state === 'sent' && item.part + 1 < partCount(call.body)) {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { LANES, type Lane } from '../../src/delivery/lanes.js';
-import { type BotPacing, botPacing, chatSpacingMs, type Rates, SLACK_MS } from '../../src/delivery/pacing.js';
+import { type BotPacing, botPacing, chatSpacingMs, type Rates } from '../../src/delivery/pacing.js';
 
 const numRuns = process.env.POSTHORN_TEST_LONG ? 5_000 : 100;
 

@@ -1,7 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Program } from './support.js';
+import { type Program, withPrograms } from './support.js';
 
 /** Tells on standard error how far a benchmark is. */
 export const say = (text: string): void => {
@@ -37,17 +34,12 @@ async function measured<Options extends { readonly json: boolean }, Figures>({
     say((error as Error).message);
     return 64;
   }
-  const dir = await mkdtemp(join(tmpdir(), 'posthorn-bench-'));
-  const programs: Program[] = [];
   try {
-    const figures = await run(options, dir, programs);
+    const figures = await withPrograms((dir, programs) => run(options, dir, programs));
     process.stdout.write(options.json ? `${JSON.stringify(figures, undefined, 2)}\n` : table(figures, options));
     return 0;
   } catch (error) {
     say(`failed: ${(error as Error).message}`);
     return 1;
-  } finally {
-    for (const program of programs) await program.stop();
-    await rm(dir, { recursive: true, force: true });
   }
 }

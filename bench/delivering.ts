@@ -1,5 +1,6 @@
 /** What rows of `npm run bench` do in their worlds. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Measure } from './row.js';
 import type { World } from './world.js';
 
 /** How often is looked, ms: the error of a measured time. */
@@ -38,3 +39,11 @@ export async function delivered(world: World, count: number, expectedS: number, 
   const end = await once(`${count} messages`, expectedS, async () => (await world.telegram.stats()).accepted >= count);
   return { ms: end - began, stats: await world.telegram.stats() };
 }
+
+/** That Telegram never said 429. */
+export const noTooMany = (what: string, tooMany: number): Measure => ({
+  what: `${what}, answers 429`,
+  value: String(tooMany),
+  goal: '0',
+  held: tooMany === 0,
+});

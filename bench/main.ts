@@ -1,13 +1,12 @@
 /**
  * The benchmarks of the delivery engine, each row with its goal: `npm run bench -- [--row NAME]… [--list] [--json]`.
- * Exit code: 0 all goals held, 1 one did not or a row failed, 64 wrong usage.
+ * Prints one table in Markdown, as it stands in docs/performance.md. Exit code: 0 all goals held, 1 one did not or a row failed, 64 wrong usage.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { say } from './command.js';
 import type { Measure } from './row.js';
 import { ROWS } from './rows.js';
-import { columns } from './support.js';
 
 interface Answer {
   readonly row: string;
@@ -21,6 +20,18 @@ function rowsOf(names: readonly string[]) {
   if (unknown !== undefined)
     throw new Error(`--row ${unknown}: expected one of ${ROWS.map(({ name }) => name).join(', ')}`);
   return names.length === 0 ? ROWS : ROWS.filter(({ name }) => names.includes(name));
+}
+
+/** The table of docs/performance.md. */
+function markdown(answers: readonly Answer[]): string {
+  const lines = answers.flatMap(({ row, measures, failed }) => [
+    ...measures.map(({ what, value, goal, held }) => [row, what, value, goal, held ? 'yes' : '**no**']),
+    ...(failed === undefined ? [] : [[row, 'failed', failed, '', '**no**']]),
+  ]);
+  const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+  return [['row', 'measure', 'value', 'goal', 'held'], ['---', '---', '---', '---', '---'], ...lines]
+    .map((cells) => `| ${cells.map(cell).join(' | ')} |\n`)
+    .join('');
 }
 
 async function main(): Promise<number> {
@@ -55,17 +66,9 @@ async function main(): Promise<number> {
       say(`${name} failed: ${(error as Error).message}`);
     }
   }
-  if (options.json) {
-    const machine = { node: process.version, cpus: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}` };
-    process.stdout.write(`${JSON.stringify({ ...machine, rows: answers }, undefined, 2)}\n`);
-  } else {
-    const lines = answers.flatMap(({ row, measures, failed }) => [
-      ...measures.map(({ what, value, goal, held }) => [`${row}: ${what}`, value, goal, held ? 'held' : 'NOT HELD']),
-      ...(failed === undefined ? [] : [[row, failed, '', 'FAILED']]),
-    ]);
-    process.stdout.write(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}\n\n`);
-    process.stdout.write(columns([['row', 'measured', 'goal', ''], ...lines]));
-  }
+  const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
+  if (options.json) process.stdout.write(`${JSON.stringify({ machine, rows: answers }, undefined, 2)}\n`);
+  else process.stdout.write(`${machine}\n\n${markdown(answers)}`);
   return answers.every(({ measures, failed }) => failed === undefined && measures.every(({ held }) => held)) ? 0 : 1;
 }
 

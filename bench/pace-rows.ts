@@ -1,19 +1,12 @@
 /** Rows in which the limits set the wall: how close to them the sender comes, in which order, and how soon a reply finds its way. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { delivered, once, seconds, weather } from './delivering.js';
+import { delivered, noTooMany, once, seconds, weather } from './delivering.js';
 import type { Measure, Row } from './row.js';
 import { inWorld, type World } from './world.js';
 
 const REPLY_LOOK_MS = 5;
 const RATE = 30;
 const MODELS = ['telegram', 'strict', 'bucket'] as const;
-
-const noTooMany = (what: string, tooMany: number): Measure => ({
-  what: `${what}, answers 429`,
-  value: String(tooMany),
-  goal: '0',
-  held: tooMany === 0,
-});
 
 /** Lets the windows of what was sent before run out. */
 const settleLimits = () => sleep(2_500);

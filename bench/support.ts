@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
@@ -19,14 +22,15 @@ export interface Program {
   kill(): Promise<void>;
 }
 
-/** Starts `node dist/main.js …words`, or another script, in `cwd` with these variables beside the caller's PATH; its log goes to our standard error, it ends with us. */
+/** Starts `node dist/main.js …words`, or another command, in `cwd` with these variables beside the caller's PATH; its log goes to our standard error, it ends with us. */
 export function startProgram(
   words: readonly string[],
   env: Readonly<Record<string, string>>,
   cwd: string,
-  script: readonly string[] = [MAIN],
+  command: readonly [string, ...string[]] = [process.execPath, MAIN],
 ): Program {
-  const child = spawn(process.execPath, [...script, ...words], {
+  const [program, ...first] = command;
+  const child = spawn(program, [...first, ...words], {
     cwd,
     // Nothing else of the caller's environment: a BOT_TOKEN that is set there must not be used here.
     env: { PATH: process.env.PATH ?? '', ...env },
@@ -53,6 +57,18 @@ export function startProgram(
       await ended;
     },
   };
+}
+
+/** Works in a directory of its own, which goes afterwards whatever comes of that; before, the programs of the list are stopped, from its first to its last. */
+export async function withPrograms<T>(work: (dir: string, programs: Program[]) => Promise<T>): Promise<T> {
+  const dir = await mkdtemp(join(tmpdir(), 'posthorn-bench-'));
+  const programs: Program[] = [];
+  try {
+    return await work(dir, programs);
+  } finally {
+    for (const program of programs) await program.stop();
+    await rm(dir, { recursive: true, force: true });
+  }
 }
 
 function linesOf(child: ChildProcess, ended: Promise<number>) {

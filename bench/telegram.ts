@@ -90,10 +90,16 @@ async function json<T>(url: string, method: 'GET' | 'POST' | 'PUT', body?: objec
   return JSON.parse(text) as T;
 }
 
+const scriptCommand = (name: string): [string, ...string[]] => [
+  process.execPath,
+  '--import',
+  import.meta.resolve('tsx'),
+  join(import.meta.dirname, name),
+];
+
 /** Runs the loading process to its end. Rejects when a request was refused. */
 async function runLoad(load: Load, dir: string): Promise<LoadResult> {
-  const script = join(import.meta.dirname, 'http-load.ts');
-  const program = startProgram([JSON.stringify(load)], {}, dir, ['--import', import.meta.resolve('tsx'), script]);
+  const program = startProgram([JSON.stringify(load)], {}, dir, scriptCommand('http-load.ts'));
   const result = JSON.parse(await program.line('load ')) as LoadResult;
   await program.kill();
   if (result.refused > 0) throw new Error(`${result.refused} of ${result.answers} requests were refused`);
@@ -137,8 +143,7 @@ async function measure(
 /** Starts a bare server of node:http that answers with what the local Telegram answers now. */
 async function startBare(telegram: Server, firstChat: number, dir: string): Promise<[Server, Program]> {
   const answer = await json(`${telegram.url}${telegram.path}`, 'POST', { chat_id: firstChat, text: TEXT });
-  const script = join(import.meta.dirname, 'bare-http.ts');
-  const program = startProgram([JSON.stringify(answer)], {}, dir, ['--import', import.meta.resolve('tsx'), script]);
+  const program = startProgram([JSON.stringify(answer)], {}, dir, scriptCommand('bare-http.ts'));
   const url = await program.line('bare ');
   return [{ name: 'bare node:http', url, path: telegram.path, pid: program.pid }, program];
 }

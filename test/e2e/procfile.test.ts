@@ -1,9 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { eventually } from '../support/eventually.js';
 import { startLocalTelegramProcess } from '../support/local-telegram.js';
 import { needed } from '../support/needs.js';
+import { childrenOf } from '../support/other-host.js';
 import { posthornApi } from '../support/posthorn-api.js';
 import { type Ended, freePort, type PosthornProcess, REPOSITORY, startProcess } from '../support/posthorn-process.js';
 import { broadcastDone, serverEnv } from '../support/posthorn-server.js';
@@ -39,9 +40,6 @@ const FOREMAN: Runner = {
   passesSigterm: true,
   endOf: { SIGTERM: { code: 0, signal: null }, SIGINT: { code: 0, signal: null } },
 };
-
-const childrenOf = (pid: number): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
 
 async function byRunner(t: Test, { command, args, endedWell, passesSigterm, endOf }: Runner): Promise<void> {
   const dir = t.testdir();

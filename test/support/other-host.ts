@@ -6,17 +6,32 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { type Ended, MAIN, type PosthornProcess, startProcess } from './posthorn-process.js';
 
-const UNSHARE = ['unshare', '--pid', '--uts', '--fork', '--mount-proc'] as const;
+const UNSHARE = ['unshare', '--pid', '--uts', '--fork', '--kill-child', '--mount-proc'] as const;
 
-/** Whether this system lets a test give its processes a pid namespace and a boot id of their own. */
-export const hostsCanBeApart = (dir: string): boolean => {
-  writeFileSync(join(dir, 'boot-id'), `${randomUUID()}\n`);
-  const script = within('another', join(dir, 'boot-id'), 'true');
-  return spawnSync(UNSHARE[0], [...UNSHARE.slice(1), 'sh', '-c', script]).status === 0;
-};
+const within = (name: string, dir: string, command: string): [string, ...string[]] => [
+  ...UNSHARE,
+  'sh',
+  '-c',
+  `hostname '${name}' && mount --bind '${join(dir, 'boot-id')}' /proc/sys/kernel/random/boot_id && exec ${command}`,
+];
 
-const within = (name: string, bootId: string, command: string) =>
-  `hostname '${name}' && mount --bind '${bootId}' /proc/sys/kernel/random/boot_id && exec ${command}`;
+const makeBootId = (dir: string): void => writeFileSync(join(dir, 'boot-id'), `${randomUUID()}\n`);
+
+/** Whether this system lets a test give its processes a pid namespace and a boot id of their own; `dir` is free to be written to. */
+export function hostsCanBeApart(dir: string): boolean {
+  makeBootId(dir);
+  const [command, ...args] = within('another', dir, 'true');
+  return spawnSync(command, args).status === 0;
+}
+
+/**
+ * What runs the program on a host of its own, as in a container: with its own pid namespace, boot id (kept in `dir`) and name. Arguments go behind it. The command stays
+ * outside as the program's parent, which passes no signals on; killed, it takes the program with it.
+ */
+export function commandOnOtherHost(name: string, dir: string): [string, ...string[]] {
+  makeBootId(dir);
+  return [...within(name, dir, `'${process.execPath}' '${MAIN}' "$@"`), 'sh'];
+}
 
 /** A host as its processes see it: nobody on another one can look at their pids. */
 export interface OtherHost {
@@ -26,30 +41,19 @@ export interface OtherHost {
   start(args: readonly string[]): PosthornProcess;
 }
 
-/**
- * A host of its own for processes with this environment: in a container each has a pid namespace, and the host's boot id. Where the system does not allow that
- * (`apart` false) they are processes of this host.
- */
+/** A host of its own for processes with this environment. Where the system does not allow that (`apart` false) they are processes of this host. */
 export function otherHost(
   t: Test,
   apart: boolean,
   options: { readonly name: string; readonly dir: string; readonly env: Readonly<Record<string, string>> },
 ): OtherHost {
   const { name, dir, env } = options;
-  const bootId = join(dir, 'boot-id');
-  writeFileSync(bootId, `${randomUUID()}\n`);
+  if (!apart) return { name: hostname(), start: (args) => startProcess(t, { args, cwd: dir, env }) };
+  const command = commandOnOtherHost(name, dir);
   return {
-    name: apart ? name : hostname(),
+    name,
     start(args) {
-      if (!apart) return startProcess(t, { args, cwd: dir, env });
-      const command = [
-        ...UNSHARE,
-        'sh',
-        '-c',
-        within(name, bootId, `'${process.execPath}' '${MAIN}' "$@"`),
-        'sh',
-      ] as const;
-      const outer = startProcess(t, { args, cwd: dir, env, command: command as unknown as [string, ...string[]] });
+      const outer = startProcess(t, { args, cwd: dir, env, command });
       return {
         ...outer,
         get running() {
@@ -64,5 +68,6 @@ export function otherHost(
   };
 }
 
-const childrenOf = (pid: number): number[] =>
+/** The children of a process. Throws where there is no such process, or no /proc. */
+export const childrenOf = (pid: number): number[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);

@@ -1,5 +1,6 @@
 import { type AnyBulkWriteOperation, type Collection, type Filter, ObjectId } from 'mongodb';
 import type { Lane, MessageClass } from '../delivery/lanes.js';
+import type { TextPart } from '../delivery/text/cut-text.js';
 import type { Queue } from '../queues.js';
 import type { Acceptance, Replay } from './acceptance.js';
 import { settledState } from './deliveries.js';
@@ -82,6 +83,8 @@ type Payload = {
   readonly lane: Lane;
   readonly class: MessageClass;
   readonly state: 'dead' | 'unknown';
+  readonly messageIds?: readonly number[];
+  readonly parts?: readonly TextPart[];
 };
 
 /** A letter's id. Never throws. */
@@ -187,7 +190,10 @@ export function deadLetters(
     async list(queue, { state, cursor, limit, ...filter }) {
       const before = cursor === undefined ? undefined : placeOfCursor(cursor);
       const rows = await letters
-        .find({ ...filterOf(queue, state, filter, before && { before }) }, { projection: { 'payload.text': 0 } })
+        .find(
+          { ...filterOf(queue, state, filter, before && { before }) },
+          { projection: { 'payload.text': 0, 'payload.parts': 0 } },
+        )
         .sort({ at: -1, _id: -1 })
         .limit(limit + 1)
         .toArray();
@@ -230,8 +236,17 @@ export function deadLetters(
 }
 
 function replayOf({ source, payload }: Row): Replay {
-  const { chatId, text, parseMode, lane, class: klass } = payload as Payload;
-  const message = { chatId, text, ...(parseMode === undefined ? {} : { parseMode }), lane, class: klass };
+  const { chatId, text, parseMode, lane, class: klass, parts, messageIds = [] } = payload as Payload;
+  // Of a text in parts those that were sent are left out.
+  const left = parts?.slice(messageIds.length) ?? [];
+  const message = {
+    chatId,
+    text,
+    lane,
+    class: klass,
+    ...(parseMode === undefined ? {} : { parseMode }),
+    ...(left.length === 0 ? {} : { parts: left }),
+  };
   return { message, key: `r:${source}:1` };
 }
 

@@ -2,6 +2,7 @@ import { Binary, type Collection } from 'mongodb';
 import type { Lane, MessageClass } from '../delivery/lanes.js';
 import type { KnownResult, ResultWrite } from '../delivery/ledger.js';
 import { HEAD_BYTES } from '../delivery/packed.js';
+import type { TextPart } from '../delivery/text/cut-text.js';
 import { type ChatMove, moveChat } from './chat-moves.js';
 import type { BodyRow, BroadcastBody, PageRow, ResultRow } from './models.js';
 import { duplicateKey, type Store, StoreError } from './store.js';
@@ -52,8 +53,9 @@ export interface NewDeadLetter {
     readonly lane: Lane;
     readonly class: MessageClass;
     readonly state: string;
-    /** Of the parts that were sent. */
+    /** Of a text in parts of which some were sent: their message ids, and how the whole text is cut. */
     readonly messageIds?: readonly number[];
+    readonly parts?: readonly TextPart[];
   };
 }
 

@@ -149,6 +149,26 @@ t.test('a replay is a new delivery that keeps what the message was, and it happe
   t.equal(await countWaiting(store, 'deliveries'), 0);
 });
 
+t.test('a replay of a text in parts goes on behind the parts that were sent', async (t) => {
+  const { store } = await stores.fresh(t);
+  const letters = lettersOf(store);
+  const parts = [
+    { from: 0, to: 4_000, after: '</b>' },
+    { from: 4_001, to: 8_000, before: '<b>', after: '</b>' },
+    { from: 8_001, to: 9_000, before: '<b>' },
+  ];
+  const long = { text: `<b>${'word '.repeat(1_799)}</b>`, parseMode: 'HTML' };
+  const [two = ''] = await die(store, '1', [10], { ...long, parts, messageIds: [7, 8] });
+  const [none = ''] = await die(store, '1', [11], long);
+  const bodies = async (id: string) => {
+    t.same(await letters.replay('deliveries', [id]), { replayed: 1, refused: [] });
+    const as = (await letters.find('deliveries', id))?.replayedAs ?? '';
+    return (await store.models.Pages.findOne({ bot: '1', n: Number(as.split('-')[1]) }).lean())?.bodies;
+  };
+  t.match(await bodies(two), [{ text: long.text, parseMode: 'HTML', parts: [parts[2]] }], 'the third alone');
+  t.equal((await bodies(none))?.[0]?.parts?.length, 3, 'all of one of which none was sent');
+});
+
 t.test('many replays at once give one message each', async (t) => {
   const { store, another } = await stores.fresh(t);
   const ids = await die(

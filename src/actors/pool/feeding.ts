@@ -90,7 +90,7 @@ export function letterPayload(item: {
     lane,
     class: klass,
     state,
-    ...(messageIds.length === 0 ? {} : { messageIds }),
+    ...(messageIds.length === 0 ? {} : { messageIds, ...(body?.parts === undefined ? {} : { parts: body.parts }) }),
   };
 }
 

@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import { CommandError, EXIT } from './cli/exit.js';
+import { CommandError, EXIT, withCode } from './cli/exit.js';
 import type { Io } from './cli/io.js';
 import { say } from './cli/io.js';
 import type { Config } from './config.js';
@@ -85,7 +85,7 @@ export async function startServer(
       return await end(EXIT.done);
     }
     const failure = explain(error, serving);
-    io.stderr.write(`posthorn: ${failure.message}\n`);
+    io.stderr.write(`posthorn: ${withCode(failure.message, rootCause(error))}\n`);
     log.debug({ err: error }, 'start failed');
     return await end(failure.exitCode).catch(() => failure.exitCode);
   }

@@ -58,9 +58,22 @@ export class Problem extends Error {
   }
 }
 
+/** What is said of wrong fields by code. */
+const DETAILS: Readonly<Record<string, string>> = {
+  PH_TEXT_MALFORMED: 'Telegram would refuse this text.',
+  PH_TEXT_UNSPLITTABLE: 'This text is longer than a message, and cannot be cut.',
+  PH_BOT_TOKEN_REFUSED: 'Telegram refuses this token.',
+  PH_IMPORT_HEADER: 'The header row is not of the expected shape.',
+};
+
 /** A 400 that names wrong fields; `code` defaults to PH_INPUT_INVALID. Never throws. */
 export function wrongInput(errors: readonly FieldError[], code = 'PH_INPUT_INVALID'): Problem {
-  return new Problem({ status: 400, code, detail: 'The request is not of the expected shape.', errors });
+  return new Problem({
+    status: 400,
+    code,
+    detail: DETAILS[code] ?? 'The request is not of the expected shape.',
+    errors,
+  });
 }
 
 const STORE_AWAY = {

@@ -23,16 +23,28 @@ function exitCodeOf({ status, code }: Problem): number {
   return status === 400 || status === 413 ? EXIT.usage : EXIT.failed;
 }
 
+/** Codes whose fields say why they are refused, not what belongs there. */
+const SAYS_WHY = new Set(['PH_TEXT_MALFORMED', 'PH_TEXT_UNSPLITTABLE']);
+
+/** A sentence with the code of its error, as every refusal of the program has it, where there is a code of ours. Never throws. */
+export function withCode(message: string, error: unknown): string {
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  return typeof code === 'string' && code.startsWith('PH_') ? `${message} (${code})` : message;
+}
+
 /** How a command that threw ends: the text for standard error (with its line end) and the exit code. Never throws. */
 export function ending(error: unknown): { readonly text: string; readonly exitCode: number } {
   if (error instanceof CommandError) return { text: `posthorn: ${error.message}\n`, exitCode: error.exitCode };
   if (error instanceof ConfigError) {
-    return { text: `posthorn: wrong configuration\n${problemTable(error.problems)}`, exitCode: EXIT.config };
+    const text = `posthorn: ${withCode('wrong configuration', error)}\n${problemTable(error.problems)}`;
+    return { text, exitCode: EXIT.config };
   }
-  if (error instanceof DataDirError) return { text: `posthorn: ${error.message}\n`, exitCode: EXIT.config };
+  if (error instanceof DataDirError)
+    return { text: `posthorn: ${withCode(error.message, error)}\n`, exitCode: EXIT.config };
   const problem = problemOf(error);
   if (problem !== undefined) {
-    const fields = (problem.errors ?? []).map(({ field, expected }) => `  ${field || 'input'}: expected ${expected}\n`);
+    const words = SAYS_WHY.has(problem.code) ? '' : 'expected ';
+    const fields = (problem.errors ?? []).map(({ field, expected }) => `  ${field || 'input'}: ${words}${expected}\n`);
     return {
       text: `posthorn: ${problem.detail ?? problem.message} (${problem.code})\n${fields.join('')}`,
       exitCode: exitCodeOf(problem),

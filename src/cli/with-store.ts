@@ -10,7 +10,7 @@ import { acceptance } from '../store/acceptance.js';
 import { pageLog } from '../store/page-log.js';
 import { createIndexes, isConnectionError, openStore, type Store } from '../store/store.js';
 import { getMe } from '../telegram/get-me.js';
-import { CommandError, EXIT } from './exit.js';
+import { CommandError, EXIT, withCode } from './exit.js';
 import type { Session } from './session.js';
 
 /** How long a command waits for a store that another process is just opening, ms. */
@@ -68,7 +68,8 @@ async function opened({ config, log }: Session): Promise<Opened | undefined> {
     const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
     if (code === 'PH_STORE_LOCKED') return undefined;
     if (typeof code !== 'string' || !code.startsWith('PH_STORE_')) throw error;
-    throw new CommandError(code === 'PH_STORE_FORMAT' ? EXIT.config : EXIT.unavailable, (error as Error).message);
+    const message = withCode((error as Error).message, error);
+    throw new CommandError(code === 'PH_STORE_FORMAT' ? EXIT.config : EXIT.unavailable, message);
   });
   if (embedded === undefined) return undefined;
   let store: Store | undefined;

@@ -99,7 +99,7 @@ t.test('production wants a MongoDB, or LOCAL_STORE=allow', async (t) => {
     t.same(await refused.ended(), { code: 78, signal: null }, args.join(' '));
     t.match(
       refused.stderr(),
-      /^posthorn: wrong configuration\n +setting .*\n +MONGODB_URI +\S.* a MongoDB in production \(or LOCAL_STORE=allow for the embedded store\)\n$/,
+      /^posthorn: wrong configuration \(PH_CONFIG_INVALID\)\n +setting .*\n +MONGODB_URI +\S.* a MongoDB in production \(or LOCAL_STORE=allow for the embedded store\)\n$/,
     );
     t.equal(refused.stdout(), '', 'nothing was hosted');
   }

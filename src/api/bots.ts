@@ -94,7 +94,7 @@ export async function removeBot(services: Services, id: string, query: unknown):
   if (!botId.safeParse(id).success) throw unknownBot();
   const known = (await services.listBots()).find((bot) => bot.id === id);
   if (known === undefined || known.state === 'removed') throw unknownBot();
-  if (services.configuredBot === id && force !== 'true') {
+  if (force !== 'true' && (await services.configuredBot()) === id) {
     const detail =
       'This is the bot that the environment names (BOT_TOKEN, or the local Telegram without it): a start would bring it back.';
     throw new Problem({ status: 409, code: 'PH_BOT_OF_TOKEN', detail });

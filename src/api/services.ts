@@ -33,7 +33,7 @@ export interface Services {
   readonly acceptance: Pick<Acceptance, 'messages' | 'chatIds' | 'broadcast'>;
   bots(): Promise<Bots>;
   /** The bot that the environment names: that of BOT_TOKEN, or of the local Telegram. */
-  readonly configuredBot?: string;
+  configuredBot(): Promise<string | undefined>;
   /** All bots, those that were removed too, the oldest first. */
   listBots(): Promise<BotObject[]>;
   /** Asks Telegram for a token. */

@@ -56,7 +56,9 @@ export function storeServices(store: Store, acceptance: Acceptance, now: () => D
       look = ids.length === 0 ? undefined : { at, bots };
       return bots;
     },
-    ...(setup.first === undefined ? {} : { configuredBot: setup.first }),
+    // A command does not ask the local Telegram: its first bot is the oldest that a start has kept.
+    configuredBot: async () =>
+      setup.first ?? (setup.local ? (await listBots(store)).find(({ local }) => local === true)?.bot : undefined),
     listBots: async () => {
       const [views, { first }] = [await listBots(store), await services.bots()];
       return Promise.all(

@@ -561,7 +561,7 @@ t.test('bots: what is wrong is named, and nothing is kept', async (t) => {
   await t.rejects(addBot(away.services, { token: '9:a' }), { status: 503, code: 'PH_TELEGRAM_AWAY', retryAfter: 5 });
   t.same([...refused.calls, ...away.calls], []);
 
-  const { services, calls } = fakeServices({ configuredBot: '1' });
+  const { services, calls } = fakeServices({ configuredBot: async () => '1' });
   for (const id of ['3', '9', 'x'.repeat(65)])
     await t.rejects(removeBot(services, id, {}), { status: 404, code: 'PH_BOT_NOT_FOUND' }, id);
   await t.rejects(removeBot(services, '1', {}), { status: 409, code: 'PH_BOT_OF_TOKEN' });
@@ -587,6 +587,8 @@ t.test('bots on a store: added, changed, chosen, removed without loss', async (t
   t.match(await addBot(services, { token: '2:b' }), { id: '2', first: true }, 'the one that the environment names');
   t.match(await addBot(services, { token: '1:new', rate: null, groupRate: 0 }), { id: '1', rate: 30, groupRate: 0 });
   t.match(await servicesOf({ local: true }).bots(), { first: undefined, known: new Set() });
+  t.equal(await services.configuredBot(), '2');
+  t.equal(await servicesOf({ local: true }).configuredBot(), undefined, 'no bot of the local Telegram is known');
   await t.rejects(addBot(servicesOf({ secretKey: async () => 'w'.repeat(32) }), { token: '1:c' }), {
     code: 'PH_SECRET_KEY_WRONG',
   });
@@ -603,6 +605,13 @@ t.test('bots on a store: added, changed, chosen, removed without loss', async (t
   t.match(items, [{ id: '1', state: 'removed', open: 2 }, { id: '2' }], 'what waits is not hidden');
   t.match(await addBot(services, { token: '1:new' }), { id: '1', state: 'active', open: 2, groupRate: 0 });
   t.same((await messages('1')).ids, ['1-3-0'], 'its log goes on');
+
+  // A command without BOT_TOKEN: the first that a start has kept is the one that the next start would bring back.
+  const local = servicesOf({ local: true });
+  for (const token of ['8:a', '9:a']) await addBot(local, { token });
+  await t.rejects(removeBot(local, '8', {}), { status: 409, code: 'PH_BOT_OF_TOKEN' });
+  t.match(await removeBot(local, '9', {}), { removed: true });
+  t.match(await removeBot(local, '8', { force: 'true' }), { removed: true });
 });
 
 t.test('on a store', async (t) => {

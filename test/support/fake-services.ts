@@ -41,6 +41,7 @@ export function fakeServices(replaced: Partial<Services> = {}): {
       botObject({ id: '2' }),
       botObject({ id: '3', state: 'removed' }),
     ],
+    configuredBot: async () => undefined,
     getMe: async (token) => {
       note('getMe', token);
       return { kind: 'ok', username: 'a_bot' };

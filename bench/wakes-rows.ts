@@ -17,6 +17,8 @@ const API_KEY = 'bench-key';
 const TOKEN = '1:bench';
 const MESSAGES = 300;
 const IDLE_S = 15;
+/** After so long without news nothing is looked at any more often than it will be for ever, ms. */
+const QUIET_MS = 11_000;
 /** Between two messages, ms: random, so that they meet every phase of a timer. */
 const PAUSE_MS = [40, 240] as const;
 const ARRIVE_MS = 30_000;
@@ -129,7 +131,7 @@ async function measured(
   const share = (part: number) => waits[Math.min(waits.length - 1, Math.floor(waits.length * part))] ?? 0;
 
   say(`${IDLE_S} s with nothing to do`);
-  await sleep(3_000);
+  await sleep(QUIET_MS);
   proxy.counts.clear();
   const began = performance.now();
   await sleep(IDLE_S * 1_000);

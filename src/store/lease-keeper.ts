@@ -171,15 +171,16 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
     const rows = (await owners
       .find({ bot: { $in: [...new Set(open.map((wish) => wish.bot))] } })
       .toArray()) as unknown as OwnerRow[];
+    const lasting: (() => Promise<void>)[] = [];
     for (const wish of open) {
       const row = rows.find((one) => one.bot === wish.bot && one.part === wish.part);
       if (row === undefined) {
-        await create(wish);
+        lasting.push(() => create(wish));
         continue;
       }
       const { sound, wrong } = soundOwner(row);
       if (wrong.length > 0) {
-        if (stoodStill(wish, row, wrong)) await mend(wish, row, sound);
+        if (stoodStill(wish, row, wrong)) lasting.push(() => mend(wish, row, sound));
         continue;
       }
       wish.unsound = undefined;
@@ -190,6 +191,8 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
       const free = row.owner === null || sameProcess(row.owner, self) || provablyDead(row.owner, self);
       if (free || wish.standby.seen(row.epoch, row.beat, clock.now()) === 'take-over') await takeOver(wish, row);
     }
+    // These read all results of their bot (see resultsEpoch): the others do not wait for that.
+    for (const work of lasting) await work();
   }
 
   /** Whether a document that was edited by hand has been as it is for as long as a lease holds: no owner writes it any more. */
@@ -208,24 +211,28 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
 
   /** Takes over a document that was edited by hand: what is sound of it stays, the epoch goes above all that results know. */
   async function mend(wish: Wish, row: OwnerRow, sound: SoundOwner): Promise<void> {
+    const epoch = Math.max(sound.epoch, await resultsEpoch(wish)) + 1;
     const startMono = clock.now();
     const startWall = clock.wallNow();
-    const epoch = Math.max(sound.epoch, await resultsEpoch(wish)) + 1;
-    const { begun, handling, rate } = sound;
+    const { begun, handling, rate, waitUntil } = sound;
+    const gone = { ...(rate === undefined ? { rate: '' } : {}), ...(waitUntil === undefined ? { waitUntil: '' } : {}) };
     const raw = row as unknown as Record<string, unknown>;
     const same = (field: string) => (field in raw ? { [field]: { $eq: raw[field] } } : { [field]: { $exists: false } });
     const answer = await owners.updateOne({ _id: row._id, ...same('epoch'), ...same('beat') }, {
       $set: { owner: self, epoch, beat: 0, begun, handling, waiting: 0, ready: false },
-      ...(rate === undefined ? { $unset: { rate: '' } } : {}),
+      ...(Object.keys(gone).length === 0 ? {} : { $unset: gone }),
     } as never);
     if (answer.matchedCount === 0) return; // somebody wrote it meanwhile: the next look decides
     wish.unsound = undefined;
     log.warn({ bot: wish.bot, part: wish.part, epoch }, 'a document of owners was mended');
-    const more = rate === undefined ? {} : { rate };
+    const more = { ...(rate === undefined ? {} : { rate }), ...(waitUntil === undefined ? {} : { waitUntil }) };
     grant(wish, { bot: wish.bot, part: wish.part, epoch, begun, handling, ...more }, startMono, startWall);
   }
 
-  /** The latest epoch that results of this bot's sending know: whoever owns it must have a later one. */
+  /**
+   * The latest epoch that results of this bot's sending know: whoever owns it must have a later one. It reads all of them, what was sent in the last 7 days: no index is kept
+   * for it, which each write of results would pay for, while this is asked when a document was edited or deleted by hand, and of a new bot, which has none.
+   */
   async function resultsEpoch({ bot, part }: Wish): Promise<number> {
     if (part !== 'send') return 0;
     const latest = await results.findOne({ bot }, { sort: { epoch: -1 }, projection: { epoch: 1 } });
@@ -234,10 +241,10 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
   }
 
   async function create(wish: Wish): Promise<void> {
-    const startMono = clock.now();
-    const startWall = clock.wallNow();
     // Of a bot whose document was deleted there may be results already.
     const epoch = (await resultsEpoch(wish)) + 1;
+    const startMono = clock.now();
+    const startWall = clock.wallNow();
     try {
       await owners.insertOne({
         bot: wish.bot,
@@ -255,10 +262,10 @@ export function leaseKeeper(store: Store, self: ProcessIdentity, clock: KeeperCl
   }
 
   async function takeOver(wish: Wish, row: OwnerRow): Promise<void> {
-    const startMono = clock.now();
-    const startWall = clock.wallNow();
     // After a refused write of results the lease may have been set back by hand: one takeover passes all that they know.
     const epoch = Math.max(row.epoch, wish.outdated ? await resultsEpoch(wish) : 0) + 1;
+    const startMono = clock.now();
+    const startWall = clock.wallNow();
     const before = (await owners.findOneAndUpdate(
       { bot: wish.bot, part: wish.part, epoch: row.epoch, beat: row.beat },
       { $set: { owner: self, epoch, beat: 0, ready: false } },

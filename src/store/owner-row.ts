@@ -6,6 +6,7 @@ export interface SoundOwner {
   readonly begun: string[];
   readonly handling: number[];
   readonly rate?: number;
+  readonly waitUntil?: number;
 }
 
 const whole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
@@ -30,27 +31,30 @@ function isOwner(value: unknown): boolean {
  * Fields that only figures are made of (waiting, ready) are never wrong: their owner writes them anew. Never throws.
  */
 export function soundOwner(row: OwnerRow): { readonly sound: SoundOwner; readonly wrong: readonly string[] } {
-  const { owner, epoch, beat, begun, handling, rate } = row as unknown as Record<string, unknown>;
+  const { owner, epoch, beat, begun, handling, rate, waitUntil } = row as unknown as Record<string, unknown>;
   const calls = listOf(begun, text);
   const updates = listOf(handling, (item): item is number => Number.isSafeInteger(item));
-  const rateIsRight = rate === undefined || rate === null || (typeof rate === 'number' && rate >= 0 && rate < Infinity);
+  const fits = (value: unknown) =>
+    value === undefined || value === null || (typeof value === 'number' && value >= 0 && value < Infinity);
   const right = {
     owner: isOwner(owner),
     epoch: whole(epoch),
     beat: whole(beat),
     begun: calls.right,
     handling: updates.right,
-    rate: rateIsRight,
+    rate: fits(rate),
+    waitUntil: fits(waitUntil),
   };
   return {
     sound: {
       epoch: whole(epoch) ? epoch : 0,
       begun: calls.sound,
       handling: updates.sound,
-      ...(rateIsRight && typeof rate === 'number' ? { rate } : {}),
+      ...(fits(rate) && typeof rate === 'number' ? { rate } : {}),
+      ...(fits(waitUntil) && typeof waitUntil === 'number' ? { waitUntil } : {}),
     },
     wrong: Object.entries(right)
-      .filter(([, fits]) => !fits)
+      .filter(([, isRight]) => !isRight)
       .map(([field]) => field),
   };
 }

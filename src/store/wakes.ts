@@ -87,9 +87,11 @@ export function wakes(store: Store, clock: { now(): number }, log: Log): Wakes {
     for await (const row of open) hear((row as unknown as WakeRow).bot);
   }
 
+  /** When there was news last; a cursor that is tried again and refused is none. */
+  let newsAt = clock.now();
+
   async function poll(until: number): Promise<void> {
     tails.clear();
-    let newsAt = clock.now();
     while (!stopping.signal.aborted && clock.now() < until) {
       const news = await look().catch((error: unknown) => {
         log.debug({ error: String(error) }, 'the log could not be polled');

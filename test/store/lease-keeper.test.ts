@@ -389,6 +389,7 @@ t.test('a suspended machine: the wall clock counts too', async (t) => {
 t.test('a document that was edited by hand', async (t) => {
   const edits: readonly [string, object, object][] = [
     ['the epoch is a text', { $set: { epoch: 'seven' } }, { epoch: 1, begun: ['1-1-0'], handling: [5], rate: 12 }],
+    ['the epoch is false', { $set: { epoch: false } }, { epoch: 1, waitUntil: 9e12 }],
     ['the epoch is gone', { $unset: { epoch: '' } }, { epoch: 1, begun: ['1-1-0'] }],
     ['the epoch is below zero', { $set: { epoch: -3 } }, { epoch: 1 }],
     ['the beat is gone', { $unset: { beat: '' } }, { epoch: 2, begun: ['1-1-0'] }],
@@ -401,13 +402,14 @@ t.test('a document that was edited by hand', async (t) => {
     ['handling is gone', { $unset: { handling: '' } }, { epoch: 2, begun: ['1-1-0'], handling: [] }],
     ['handling holds texts', { $set: { handling: ['5', 5] } }, { epoch: 2, handling: [5] }],
     ['the rate is a text', { $set: { rate: 'fast' } }, { epoch: 2, begun: ['1-1-0'], rate: undefined }],
+    ['the wait is a text', { $set: { waitUntil: 'soon' } }, { epoch: 2, rate: 12, waitUntil: undefined }],
     ['all at once', { $set: { owner: 1, epoch: [], beat: {}, begun: 1, handling: 1, rate: -1 } }, { epoch: 1 }],
   ];
   for (const [name, edit, expected] of edits) {
     await t.test(name, async (t) => {
       const world = await worldOf(t);
       const a = await world.side('a');
-      await a.holding.publishNow({ begun: ['1-1-0'], handling: [5], rate: 12, waiting: 3 });
+      await a.holding.publishNow({ begun: ['1-1-0'], handling: [5], rate: 12, waiting: 3, waitUntil: 9e12 });
       a.keeper.stop(); // it is gone: else its next beat would write most of it anew
       const { collection } = world.of.store.models.Owners;
       await collection.updateOne({ bot: world.bot }, edit as never);
@@ -416,7 +418,8 @@ t.test('a document that was edited by hand', async (t) => {
       t.equal(b.grants.length, 0, 'it may be an owner’s that lives');
       await world.go(4_000);
       t.match(b.grants, [expected]);
-      t.equal(b.grants[0]?.rate, (expected as { rate?: number }).rate ?? b.grants[0]?.rate);
+      if ('rate' in expected) t.equal(b.grants[0]?.rate, expected.rate);
+      if ('waitUntil' in expected) t.equal(b.grants[0]?.waitUntil, expected.waitUntil);
       t.ok(b.holding.mayCall());
       await b.holding.publishNow({ waiting: 1 });
       await world.go(3_000);

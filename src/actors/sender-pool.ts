@@ -23,7 +23,7 @@ import { commitNext, onCommitFailed, onCommitted, onItemEnded, onPartSent, write
 import { answerDrain, drained } from './pool/drain.js';
 import { restFrozen, settleUnreachable } from './pool/feeding.js';
 import { locate, onRead, onReadFailed, readOn } from './pool/loading.js';
-import { onHanded } from './pool/moves.js';
+import { onHanded, onHandedAgain } from './pool/moves.js';
 import { type Ctx, type OwnMessage, type PoolDeps, placeKey, type State } from './pool/state.js';
 import { begin, onLoaded, onLost, onNews, standby } from './pool/tenure.js';
 import { offerTurns, wanted } from './pool/turns.js';
@@ -130,6 +130,9 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       return state;
     case 'handed':
       onHanded(state, message, ctx, deps);
+      return state;
+    case 'handed-again':
+      onHandedAgain(message.handed, ctx);
       return state;
     case 'unreachable':
       for (const { source, index } of message.items) settleUnreachable(state, source, index, ctx.clock.wallNow());

@@ -49,6 +49,8 @@ export interface BroadcastStore {
   audience(audience: BroadcastBody['audience'], after: ObjectId | null): Promise<AudiencePage>;
   openPages(n: number, fromK: number): Promise<StoredBroadcastPage[]>;
   lastPage(n: number): Promise<StoredBroadcastPage | undefined>;
+  /** Which of these chats are in pages of the broadcast. It reads them all (4 KB for 500 people): for a group that has moved, not for everybody. */
+  among(n: number, chats: ReadonlySet<number>): Promise<Set<number>>;
   addPage(n: number, k: number, id: ObjectId, after: ObjectId | null, page: AudiencePage): Promise<StoredBroadcastPage>;
   /** Compare-and-set on k, on whether it is cancelled, and on not being finished: false when another had moved it. */
   move(n: number, from: { readonly k: number; readonly cancelled?: boolean }, to: BroadcastMove): Promise<boolean>;
@@ -148,6 +150,18 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
     async lastPage(n) {
       const row = (await parts.find({ bot, n }).sort({ k: -1 }).limit(1).next()) as unknown as BroadcastPageRow | null;
       return row === null ? undefined : stored(row, true);
+    },
+    async among(n, chats) {
+      const found = new Set<number>();
+      if (chats.size === 0) return found;
+      for await (const row of parts.find({ bot, n }, { projection: { chats: 1 } })) {
+        const packed = bytes((row as unknown as BroadcastPageRow).chats);
+        for (let at = 0; at < packed.length; at += 8) {
+          const chatId = packed.readDoubleLE(at);
+          if (chats.has(chatId)) found.add(chatId);
+        }
+      }
+      return found;
     },
     async addPage(n, k, id, after, page) {
       try {

@@ -222,6 +222,122 @@ t.test('in a broadcast: the group is met once, and counts as sent', async (t) =>
   );
 });
 
+t.test('a group that is in a broadcast under both ids gets it once', async (t) => {
+  const both = { sent: 3, skipped: 1 };
+  const metOnce = (world: SendingWorld) =>
+    called(world).filter((call) => call.startsWith(`${ELSEWHERE} b`) || call.startsWith(`${SAME_SHARD} b`)).length;
+
+  for (const to of [ELSEWHERE, SAME_SHARD]) {
+    for (const people of [
+      [1, OLD, to, 2],
+      [to, 1, 2, OLD],
+    ])
+      await t.test(`of which its old id tells (${people})`, async (t) => {
+        const world = worldOf(t);
+        world.plan = (chatId) => (chatId === OLD ? { ...upgraded(to), afterMs: 300 } : undefined);
+        const process = await world.process({ concurrency: 1, rates: UNLIMITED });
+        const n = world.broadcast(people);
+        await process.take();
+        await world.finish(20_000);
+        t.same(world.tally(n), both);
+        t.equal(metOnce(world), 1);
+        t.equal(process.line.moving.size, 0);
+        world.check({ perSecond: 0 });
+      });
+  }
+
+  await t.test('while the store is away', async (t) => {
+    const world = worldOf(t);
+    world.plan = (chatId) => (chatId === OLD ? upgraded(ELSEWHERE) : undefined);
+    const process = await world.process({ rates: UNLIMITED });
+    const n = world.broadcast([1, OLD, ELSEWHERE, 2]);
+    const release = world.hold(/^among/);
+    await process.take();
+    while (!called(world).some((call) => call.startsWith(`${OLD} `))) await world.clock.advance(20);
+    world.away = /^among/;
+    release();
+    await world.clock.advance(5_000);
+    world.away = undefined;
+    await world.finish(20_000);
+    t.same(world.tally(n), both);
+    t.equal(metOnce(world), 1);
+  });
+
+  await t.test('after a takeover, and after a pause', async (t) => {
+    for (const how of ['takeover', 'pause'] as const) {
+      const world = worldOf(t);
+      world.plan = (chatId) => (chatId === 1 ? { afterMs: 400 } : undefined);
+      const process = await world.process({ concurrency: 1, rates: UNLIMITED });
+      const n = world.broadcast([OLD, 1, 2, ELSEWHERE]);
+      await process.take();
+      while (called(world).length === 0) await world.clock.advance(20);
+      const isOld = called(world)[0]?.startsWith(`${OLD} `) === true;
+      t.notOk(isOld, 'the group waits');
+      if (how === 'pause') world.move(n, 'paused');
+      else process.kill();
+      await world.clock.advance(2_000);
+      const isMet = metOnce(world);
+      world.moved.set(OLD, ELSEWHERE);
+      if (how === 'pause') world.move(n, 'running');
+      else await (await world.process({ rates: UNLIMITED })).take();
+      await world.finish(20_000);
+      t.same(world.tally(n), both, how);
+      t.equal(metOnce(world), 1, `${isMet} before`);
+      t.notOk(called(world).some((call) => call.startsWith(`${OLD} b`)));
+    }
+  });
+});
+
+for (const to of ['running', 'cancelled'] as const) {
+  for (const how of [
+    'the call in the air tells it',
+    'a note to the group tells it',
+    'another process wrote it',
+  ] as const) {
+    t.test(`a group moves while its broadcast is paused (${how}), and then it is ${to}`, async (t) => {
+      const world = worldOf(t);
+      world.plan = (chatId, text) => {
+        if (chatId === OLD) return { ...upgraded(ELSEWHERE), afterMs: 400 };
+        return text.startsWith('b') ? { afterMs: 200 } : undefined;
+      };
+      // One call at once: while it is in the air the rest waits.
+      const process = await world.process({ concurrency: 1, rates: UNLIMITED });
+      const n = world.broadcast([1, OLD, 2]);
+      await process.take();
+      const isAwaited = () => called(world).some((call) => !how.startsWith('the call') || call.startsWith(`${OLD} `));
+      while (!isAwaited()) await world.clock.advance(20);
+      world.move(n, 'paused');
+      await world.clock.advance(50);
+      const people = called(world).filter((call) => !call.startsWith('-')).length;
+      t.equal(called(world).length - people, how.startsWith('the call') ? 1 : 0, 'the group has a call, or waits');
+      const notes = how.startsWith('a note') ? world.append([{ chatId: OLD, text: 'note' }]) : [];
+      if (how.startsWith('another')) world.moved.set(OLD, ELSEWHERE);
+      await world.clock.advance(3_000);
+      t.same(new Set(world.states(notes)), new Set(notes.map(() => 'sent')), 'a note goes on, to the new id');
+      t.equal(called(world).filter((call) => call.startsWith(`${ELSEWHERE} b`)).length, 0, 'nothing else meanwhile');
+      t.equal(world.moved.get(OLD), ELSEWHERE);
+      const before = called(world).length;
+      world.move(n, to);
+      await world.finish(20_000);
+      const after = called(world).slice(before);
+      if (to === 'cancelled') {
+        t.same(after, []);
+        t.match(world.broadcasts.get(n), { state: to, sum: { sent: people, cancelled: 3 - people } });
+      } else {
+        t.same(
+          after.filter((call) => call.startsWith('-')),
+          [`${ELSEWHERE} b${n}@${ELSEWHERE}`],
+          'met once, under its new id',
+        );
+        t.same(world.tally(n), { sent: 3 });
+      }
+      t.equal(process.line.moving.size, 0);
+      t.equal(process.line.registry.size, 0);
+      world.check({ perSecond: 0 });
+    });
+  }
+}
+
 t.test('a chat that became itself is an error like any other', async (t) => {
   const world = worldOf(t);
   world.plan = (chatId) => (chatId === OLD ? upgraded(OLD) : undefined);

@@ -409,6 +409,8 @@ t.test('a broadcast from acceptance to its end, as its owner writes it and as it
     [1],
   );
   t.match(await runs.lastPage(1), { k: 1, upTo: null });
+  t.same(await runs.among(1, new Set([2, 3, 4])), new Set([2, 3]), 'in whichever page, also a closed one');
+  t.same(await runs.among(2, new Set([2])), new Set());
 
   const sum = { ...emptyTally(), sent: 1, dead: 1 };
   t.equal(await runs.move(1, { k: 0 }, { k: 1, sum, ratePerSecond: 2 }), true);

@@ -376,7 +376,8 @@ export function sendingWorld(): SendingWorld {
       flags: (asked) =>
         operation(by, 'flags', () => ({
           unreachable: new Set(asked.filter((chat) => unreachable.has(chat))),
-          stopped: new Set(asked.filter((chat) => world.stopped.has(chat))),
+          // The stub of a group that moved has no subscription.
+          stopped: new Set(asked.filter((chat) => world.stopped.has(chat) || moved.has(chat))),
         })),
       audience: (audience, after) =>
         operation(by, 'audience', () => {
@@ -395,6 +396,11 @@ export function sendingWorld(): SendingWorld {
             .filter((part) => part.open && part.k >= fromK)
             .map((part) => stored(part, true)),
         ),
+      among: (n, chats) =>
+        operation(by, 'among', () => {
+          const own = partsOf(n).flatMap((part) => part.chats);
+          return new Set(own.filter((chat) => chats.has(chat)));
+        }),
       lastPage: (n) =>
         operation(by, `lastPart ${n}`, () => {
           const last = partsOf(n).at(-1);

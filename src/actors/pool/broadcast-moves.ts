@@ -1,6 +1,7 @@
 import { callKey } from '../../delivery/ids.js';
 import type { BroadcastWish, StoredBroadcastPage } from '../../store/broadcast-store.js';
 import { feed, markedSince, settleUnreachable } from './feeding.js';
+import { learnMoves, marksOf, metTwice } from './moves.js';
 import type { BroadcastRun, Ctx, HandedBack, HeldItems, PoolDeps, State } from './state.js';
 import { tellShards } from './state.js';
 
@@ -81,13 +82,14 @@ export function readHeld(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDe
   const { tenure } = state;
   const { n, firstOpenK } = run;
   const read = async (): Promise<HeldItems> => {
-    const pages = (await deps.broadcasts.openPages(n, firstOpenK)).map((page) => ({
-      ...page,
-      chats: page.chats.map((chatId) => deps.line.whereIs(chatId)),
-    }));
+    const pages = await deps.broadcasts.openPages(n, firstOpenK);
+    const chats = pages.flatMap((page) => page.chats);
     const askedAt = ctx.clock.now();
-    const flags = await deps.broadcasts.flags(pages.flatMap((page) => page.chats));
-    return { pages, ...flags, askedAt };
+    const marks = await marksOf(chats, deps);
+    // A group that moved meanwhile is asked for under its new id: the stub that it left is no subscriber.
+    const moved = marks.flatMap(({ movedTo }) => (movedTo === undefined ? [] : [movedTo]));
+    const flags = await deps.broadcasts.flags([...chats.map((chatId) => deps.line.whereIs(chatId)), ...moved]);
+    return { pages, ...flags, askedAt, marks, twice: await metTwice(n, chats, marks, deps) };
   };
   ctx.pipe(
     read(),
@@ -105,6 +107,7 @@ export function feedHeld(state: State, n: number, held: HeldItems, ctx: Ctx, dep
     return;
   }
   run.items = 'fed';
+  learnMoves(state, held.marks, ctx, deps);
   tellShards(ctx, deps, { type: 'release', n });
   const { lane } = run.broadcast;
   for (const { k, chats } of held.pages) {
@@ -112,9 +115,10 @@ export function feedHeld(state: State, n: number, held: HeldItems, ctx: Ctx, dep
     if (open === undefined) continue;
     const { source } = open;
     const items: { index: number; chatId: number; lane: typeof lane }[] = [];
-    chats.forEach((chatId, index) => {
+    chats.forEach((given, index) => {
       if (state.ledger.isSettled(source, index) || inAir(state, source, index, deps)) return;
-      if (held.stopped.has(chatId)) settleAs(state, source, index, 'skipped', 0, ctx);
+      const chatId = deps.line.whereIs(given);
+      if (held.stopped.has(chatId) || held.twice.has(given)) settleAs(state, source, index, 'skipped', 0, ctx);
       else if (held.unreachable.has(chatId) || markedSince(state, chatId, held.askedAt))
         settleUnreachable(state, source, index, ctx.clock.wallNow());
       else items.push({ index, chatId, lane });
@@ -186,7 +190,7 @@ function countRest(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): v
             tenure,
             n,
             page: rest,
-            reach: { unreachable: new Set<number>(), askedAt: ctx.clock.now(), marks: [] },
+            reach: { unreachable: new Set<number>(), askedAt: ctx.clock.now(), marks: [], twice: new Set<number>() },
           },
     (error) => ({ type: 'broadcast-failed', tenure, n, step: 'rest', error }),
   );
@@ -197,7 +201,8 @@ export const inAir = (state: State, source: number, index: number, deps: PoolDep
   state.ledger.parts(source, index).length > 0 ||
   deps.line.registry.get(callKey(state.ledger.id(deps.line.bot, source, index), 0)) !== undefined;
 
-function settleAs(
+/** Ends an item without a call. */
+export function settleAs(
   state: State,
   source: number,
   index: number,

@@ -3,9 +3,9 @@ import { laneCode } from '../../delivery/lanes.js';
 import { addTally, emptyTally, type TallyCounts, tallied } from '../../delivery/packed.js';
 import type { BroadcastWish, StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { BroadcastBody, BroadcastRow } from '../../store/models.js';
-import { endCancelled, inAir, lookAtWishes, readHeld, runOf, takeWish, withdraw } from './broadcast-moves.js';
+import { endCancelled, inAir, lookAtWishes, readHeld, runOf, settleAs, takeWish, withdraw } from './broadcast-moves.js';
 import { feed, markedSince, settleRead } from './feeding.js';
-import { learnMoves, marksOf } from './moves.js';
+import { learnMoves, marksOf, metTwice } from './moves.js';
 import {
   type BroadcastRun,
   type BroadcastStep,
@@ -71,7 +71,7 @@ function load(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): void {
       deps.store.deadLetters(n),
       deps.line.fetchBodies(n),
     ]);
-    const reach = await reachOf(openPages, ctx, deps);
+    const reach = await reachOf(n, openPages, ctx, deps);
     return { row, openPages, lastPage, results, deadLetters, bodies, reach };
   };
   ctx.pipe(
@@ -85,13 +85,17 @@ function load(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): void {
 }
 
 /** The marks of people in pages that were made before: flags of the audience are read when a page is made, and again here. */
-async function reachOf(pages: readonly StoredBroadcastPage[], ctx: Ctx, deps: PoolDeps): Promise<KnownReach> {
+async function reachOf(
+  n: number,
+  pages: readonly StoredBroadcastPage[],
+  ctx: Ctx,
+  deps: PoolDeps,
+): Promise<KnownReach> {
   const askedAt = ctx.clock.now();
-  const marks = await marksOf(
-    pages.flatMap((page) => page.chats),
-    deps,
-  );
-  return { unreachable: new Set(marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId)), askedAt, marks };
+  const chats = pages.flatMap((page) => page.chats);
+  const marks = await marksOf(chats, deps);
+  const unreachable = new Set(marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId));
+  return { unreachable, askedAt, marks, twice: await metTwice(n, chats, marks, deps) };
 }
 
 /** No row yet: the broadcast waits for its turn. Or a failed step of it is due again. */
@@ -246,8 +250,12 @@ function takeBroadcastPage(
     const { lane, class: klass } = broadcast;
     const item = { source: open.source, index, id, chatId, lane, class: klass, body: loaded?.bodies?.bodies[0] };
     const isUnreachable = !isHeld && (reach.unreachable.has(chatId) || markedSince(state, chatId, reach.askedAt));
+    const isTwice = !isHeld && reach.twice.has(page.chats[index] ?? 0) && !inAir(state, open.source, index, deps);
     if (settleRead(state, item, loaded?.deadLetters.get(id), isUnreachable, ctx, deps)) settled += 1;
-    else if (!isHeld || inAir(state, open.source, index, deps)) items.push({ index, chatId, lane });
+    else if (isTwice) {
+      settleAs(state, open.source, index, 'skipped', 0, ctx);
+      settled += 1;
+    } else if (!isHeld || inAir(state, open.source, index, deps)) items.push({ index, chatId, lane });
   });
   if (state.ledger.left(open.source) === 0 && settled === 0) {
     const tally = state.ledger.tally(open.source);
@@ -338,12 +346,13 @@ function makePage(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): vo
           unreachable: new Set(made.chats.filter((_, index) => made.unreachable[index])),
           askedAt,
           marks: [],
+          twice: new Set<number>(),
         },
       };
     }
     // Somebody else's page (or that of a lost answer) is ours only if a beat is acknowledged after it was read.
     await line.holding?.publishNow({});
-    return { page, reach: await reachOf([page], ctx, deps) };
+    return { page, reach: await reachOf(n, [page], ctx, deps) };
   };
   ctx.pipe(
     make(),

@@ -3,6 +3,11 @@ import type { ChatMark } from '../../store/send-store.js';
 import type { MovedItem } from '../sender/state.js';
 import { type Ctx, type Handed, type PoolDeps, type State, shardAddress } from './state.js';
 
+/** A look at the store that failed is tried again after so long, ms. */
+const RETRY_MS = 1_000;
+/** A chat moves once or twice in its life; more would be a circle. */
+const HOPS = 8;
+
 /** The marks of these chats, and of the chats that they became. */
 export async function marksOf(chatIds: readonly number[], deps: PoolDeps): Promise<ChatMark[]> {
   const asked = new Set<number>(chatIds);
@@ -14,6 +19,28 @@ export async function marksOf(chatIds: readonly number[], deps: PoolDeps): Promi
     for (const chatId of next) asked.add(chatId);
   }
   return marks;
+}
+
+/**
+ * Of the people of some pages of a broadcast, by the ids there, those that became a chat which the same broadcast has under its new id, too: both were subscribed when its
+ * pages were made. Under the old id it is not met, so that it gets the text once.
+ */
+export async function metTwice(
+  n: number,
+  chatIds: readonly number[],
+  marks: readonly ChatMark[],
+  deps: PoolDeps,
+): Promise<ReadonlySet<number>> {
+  const moved = new Map(marks.flatMap(({ chatId, movedTo }) => (movedTo === undefined ? [] : [[chatId, movedTo]])));
+  const placeOf = (chatId: number): number => {
+    let place = deps.line.whereIs(chatId);
+    for (let hop = 0, next = moved.get(place); next !== undefined && hop < HOPS; hop += 1, next = moved.get(place))
+      place = next;
+    return place;
+  };
+  const places = new Map(chatIds.map((chatId) => [chatId, placeOf(chatId)] as const).filter(([of, at]) => of !== at));
+  const there = await deps.broadcasts.among(n, new Set(places.values()));
+  return new Set([...places].filter(([, at]) => there.has(at)).map(([of]) => of));
 }
 
 /** Takes in which chats became others, as the store tells. */
@@ -41,14 +68,26 @@ export function learnMove(state: State, from: number, to: number, ctx: Ctx, deps
   });
 }
 
-/** What waited under an old chat id goes to the shard of the new one. */
-export function onHanded(state: State, { from, to, notBefore, items }: Handed, ctx: Ctx, deps: PoolDeps): void {
-  state.feeding.delete(`move/${from}`);
+/** What waited under an old chat id goes to the shard of the new one; of a broadcast that has the new one, too, it ends as skipped. */
+export function onHanded(state: State, handed: Handed, ctx: Ctx, deps: PoolDeps): void {
+  const { from, to, notBefore, items, twice } = handed;
   const target = deps.line.whereIs(to);
-  const moved = items.flatMap((item): MovedItem[] => {
+  const known = items.flatMap((item): MovedItem[] => {
     const page = state.ledger.page(item.source);
     if (page === undefined || state.ledger.isSettled(item.source, item.index)) return [];
     return [{ ...item, n: page.n, k: page.k }];
+  });
+  const broadcasts = [...new Set(known.filter(({ k }) => k !== undefined).map(({ n }) => n))];
+  if (broadcasts.length > 0 && twice === undefined) {
+    askTwice(handed, target, broadcasts, ctx, deps);
+    return;
+  }
+  state.feeding.delete(`move/${from}`);
+  const moved = known.filter(({ k, n, part, source, index, attempts }) => {
+    // One of which a part was sent goes on.
+    if (k === undefined || part > 0 || twice?.has(n) !== true) return true;
+    state.ledger.settle(source, index, { state: 'skipped', attempts, messageId: 0, at: ctx.clock.wallNow() });
+    return false;
   });
   ctx.tell(shardAddress(ctx, shardOf(target, deps.shards)), {
     type: 'arrive',
@@ -57,4 +96,23 @@ export function onHanded(state: State, { from, to, notBefore, items }: Handed, c
     notBefore,
     items: moved,
   });
+}
+
+/** Asks in which of these broadcasts the new chat is, too; until that is known it gets no call. */
+function askTwice(handed: Handed, target: number, broadcasts: readonly number[], ctx: Ctx, deps: PoolDeps): void {
+  const ask = async () => {
+    const twice = new Set<number>();
+    for (const n of broadcasts) if ((await deps.broadcasts.among(n, new Set([target]))).size > 0) twice.add(n);
+    return twice;
+  };
+  ctx.pipe(
+    ask(),
+    (twice) => ({ ...handed, twice }),
+    () => ({ type: 'handed-again', tenure: handed.tenure, handed }),
+  );
+}
+
+/** The store could not be asked: again after a second. */
+export function onHandedAgain(handed: Handed, ctx: Ctx): void {
+  ctx.after(RETRY_MS, handed);
 }

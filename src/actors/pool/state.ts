@@ -88,6 +88,8 @@ export interface Handed {
   readonly to: number;
   readonly notBefore: number;
   readonly items: readonly Item[];
+  /** Of these broadcasts the new chat has an item of its own; absent: not known yet. */
+  readonly twice?: ReadonlySet<number>;
 }
 
 /** A call of a broadcast that is withdrawn has ended and would have to be made again. `attempts` counts it, when it was more than a refusal to wait. */
@@ -105,6 +107,9 @@ export interface HandedBack {
 export interface HeldItems extends AudienceFlags {
   readonly pages: readonly StoredBroadcastPage[];
   readonly askedAt: number;
+  readonly marks: readonly ChatMark[];
+  /** As of KnownReach. */
+  readonly twice: ReadonlySet<number>;
 }
 
 /** A page of messages as loading hands it over. */
@@ -136,6 +141,8 @@ export interface KnownReach {
   readonly askedAt: number;
   /** The marks of them, where they were read. */
   readonly marks: readonly ChatMark[];
+  /** Who, by the ids in the pages, is in the broadcast under a new id, too. */
+  readonly twice: ReadonlySet<number>;
 }
 
 /** All that the pool receives. Reads and writes of an earlier tenure carry its number and are ignored. */
@@ -187,6 +194,7 @@ export type OwnMessage =
   | { readonly type: 'broadcast-look'; readonly tenure: number }
   | { readonly type: 'broadcast-wishes'; readonly tenure: number; readonly wishes: readonly BroadcastWish[] }
   | { readonly type: 'broadcast-not-made'; readonly tenure: number; readonly wish: BroadcastWish }
+  | { readonly type: 'handed-again'; readonly tenure: number; readonly handed: Handed }
   | { readonly type: 'broadcast-held'; readonly tenure: number; readonly n: number; readonly held: HeldItems }
   | { readonly type: 'broadcast-rest'; readonly tenure: number; readonly n: number; readonly skipped: number }
   | {

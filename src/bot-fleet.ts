@@ -20,6 +20,7 @@ import { broadcastStore } from './store/broadcast-store.js';
 import { telling, tellingInbox } from './store/dead-letter-events.js';
 import { inbox } from './store/inbox.js';
 import type { LeaseKeeper } from './store/lease-keeper.js';
+import { longWaits } from './store/long-waits.js';
 import type { PageLog } from './store/page-log.js';
 import { sendStore } from './store/send-store.js';
 import type { Store } from './store/store.js';
@@ -35,6 +36,8 @@ const INGRESS_CONNECTIONS = 4;
 /** A drain that is not answered is given up this long after its time, ms. */
 const DRAIN_SLACK_MS = 1_000;
 const BOTS = 'core/app/bots';
+/** Long waits of bots that others send for are read this often, ms. */
+const WAITS_MS = 10_000;
 
 /** What the bots of a process stand on. */
 export interface FleetDeps {
@@ -93,6 +96,7 @@ export function botFleet(deps: FleetDeps): BotFleet {
   const local = config.bot === undefined;
   let first = true;
   let over = false;
+  let waitsAt = Number.NEGATIVE_INFINITY;
 
   actors.onParked((parked) => {
     // Nobody sends here for a minute at least: another process may, at once.
@@ -148,6 +152,7 @@ export function botFleet(deps: FleetDeps): BotFleet {
       .filter((one) => (one.local ?? local) === local && (one.state === 'unauthorized' || one.token === undefined))
       .map(({ bot }) => bot);
     health.bots ??= new Map();
+    await lookAtWaits([...bots.keys()]);
     if (!plays('sender') && !plays('bot')) return { settled: Promise.resolve() };
     const ids = new Set([...runs.keys(), ...bots.keys()]);
     for (const id of ids) {
@@ -164,6 +169,14 @@ export function botFleet(deps: FleetDeps): BotFleet {
     }
     first = false;
     return { settled: Promise.all([...moving.values()]).then(() => undefined) };
+  }
+
+  /** Who asks a process that does not send for a bot is told what makes it wait, too. */
+  async function lookAtWaits(bots: readonly string[]): Promise<void> {
+    if (!plays('web') || clock.now() - waitsAt < WAITS_MS) return;
+    waitsAt = clock.now();
+    const others = bots.filter((bot) => health.bots?.get(bot)?.sending?.sending !== 'held');
+    health.waits = await longWaits(deps.store, others, clock.wallNow());
   }
 
   /** Ends what runs of this bot, and starts what should. */

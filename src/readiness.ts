@@ -4,6 +4,7 @@ import type { StoreState } from './actors/store-probe.js';
 import type { Check, Readiness } from './http/application.js';
 import type { Queue } from './queues.js';
 import { COUNTED } from './store/dead-letters.js';
+import type { LongWaits } from './store/long-waits.js';
 
 /** Share of the memory limit at which memory counts as degraded. */
 const MEMORY_SHARE = 0.8;
@@ -27,6 +28,8 @@ export interface Health {
   bots: Map<string, BotHealth> | undefined;
   /** Bots whose token Telegram refuses, as the store says: any process may have found it out. */
   unauthorized: readonly string[];
+  /** Long waits of bots that other processes send for, as the store says. */
+  waits: ReadonlyMap<string, LongWaits>;
   /** Queues of which too many dead letters wait, and how many. */
   deadLetters: ReadonlyMap<Queue, number>;
   /** Which parts this process plays. */
@@ -41,6 +44,7 @@ export function health(plays: Health['plays']): Health {
     store: () => undefined,
     bots: undefined,
     unauthorized: [],
+    waits: new Map(),
     deadLetters: new Map(),
     plays,
     memory: () => ({ used: process.memoryUsage.rss(), limit: memoryLimit() }),
@@ -126,11 +130,13 @@ function botCheck(state: BotHealth, plays: Health['plays']): Check {
 }
 
 /** Messages that Telegram makes wait for more than 10 s are no fault of this process, and nothing that it could mend: degraded, with the time. */
-function queuesCheck({ bots: all, deadLetters }: Health): Check {
-  const bots = [...(all ?? [])];
-  const told = bots.flatMap(([bot, { sending }]) =>
-    sending?.waits === undefined ? [] : [wordsOf(bots.length > 1 ? `bot ${bot}` : 'the bot', sending.waits)],
-  );
+function queuesCheck({ bots, waits, deadLetters }: Health): Check {
+  const ids = new Set([...(bots?.keys() ?? []), ...waits.keys()]);
+  const told = [...ids].flatMap((bot) => {
+    const its = bots?.get(bot)?.sending?.waits ?? waits.get(bot);
+    // A process that runs its one bot need not name it.
+    return its === undefined ? [] : [wordsOf(ids.size > 1 || bots?.has(bot) !== true ? `bot ${bot}` : 'the bot', its)];
+  });
   const letters = [...deadLetters].map(
     ([queue, count]) => `${queue}: ${count > COUNTED ? `more than ${COUNTED}` : count} dead letters wait`,
   );
@@ -138,7 +144,7 @@ function queuesCheck({ bots: all, deadLetters }: Health): Check {
   return told.length === 0 ? { status: 'ok' } : { status: 'degraded', detail: told.join('; ') };
 }
 
-function wordsOf(name: string, { bot, chats, until }: NonNullable<PoolReport['waits']>): string {
+function wordsOf(name: string, { bot, chats, until }: LongWaits): string {
   const time = (epochMs: number) => new Date(epochMs).toISOString();
   if (bot !== undefined) return `Telegram makes ${name} wait until ${time(bot)} (429)`;
   return `Telegram makes ${chats} ${chats === 1 ? 'chat' : 'chats'} of ${name} wait, the last until ${time(until)} (429)`;

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { request } from 'undici';
 import { eventually } from '../support/eventually.js';
-import { broadcastDone, serverWithSubscribers } from '../support/posthorn-server.js';
+import { startProcess } from '../support/posthorn-process.js';
+import { broadcastDone, serverEnv, serverWithSubscribers } from '../support/posthorn-server.js';
 
 const OVER_MS = 90_000;
 
@@ -26,7 +27,7 @@ t.test('429 now and then: only those chats wait, no attempt is spent, everybody 
 });
 
 t.test('an hour’s wait of the whole bot: three calls, shown in health, and kept over kill -9', async (t) => {
-  const { telegram, start, server, api } = await serverWithSubscribers(t, 100, { SEND_CONCURRENCY: '4' });
+  const { dir, telegram, start, server, api } = await serverWithSubscribers(t, 100, { SEND_CONCURRENCY: '4' });
   await telegram.faults({ tooMany: { share: 1, retryAfter: 3_600 } });
   const id = await api.broadcast({ text: '#1 later' });
   const url = await server.process.ready();
@@ -37,6 +38,15 @@ t.test('an hour’s wait of the whole bot: three calls, shown in health, and kep
   const until = /until (\S+) \(429\)/.exec(shown.detail ?? '')?.[1] ?? '';
   t.match(shown, { whole: 'degraded', status: 'degraded' });
   t.ok(Math.abs(Date.parse(until) - Date.now() - 3_600_000) < 60_000, until);
+  const web = startProcess(t, { args: ['start', 'web'], cwd: dir, env: { ...serverEnv(t, dir), ...telegram.env } });
+  const apart = await web.ready();
+  const elsewhere = await eventually('health of a process that does not send', OVER_MS, async () => {
+    const { detail } = (await health(apart)).checks.queues;
+    return detail;
+  });
+  t.equal(/wait until (\S+) \(429\)/.exec(elsewhere)?.[1], until, elsewhere);
+  t.match(elsewhere, `bot ${telegram.botId} `);
+  await web.end('SIGTERM');
   const { tooMany } = await telegram.stats();
   t.ok(tooMany >= 3 && tooMany <= 3 + 4, `${tooMany} calls`);
   await server.process.end('SIGKILL');

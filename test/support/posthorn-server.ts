@@ -43,7 +43,7 @@ export async function serverWithSubscribers(t: Test, people: number, env: Readon
   const server = start();
   const api = await server.api;
   await api.importPeople(await telegram.people(people));
-  return { telegram, start, server, api };
+  return { dir, telegram, start, server, api };
 }
 
 /** What a series of kills needs. */

@@ -7,6 +7,7 @@ import type { RateThrottle } from '../../delivery/rate-throttle.js';
 import type { AudienceFlags, BroadcastStore, BroadcastWish, StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { ChatMove } from '../../store/chat-moves.js';
 import type { LeaseGrant, LeaseKeeper } from '../../store/lease-keeper.js';
+import type { LongWaits } from '../../store/long-waits.js';
 import type { BodyRow, BroadcastBody, BroadcastRow } from '../../store/models.js';
 import type { AppendedPage } from '../../store/page-log.js';
 import type {
@@ -330,8 +331,8 @@ export interface PoolDeps {
 export interface PoolReport {
   readonly sending: 'starting' | 'standby' | 'held';
   readonly outage?: string;
-  /** Waits of more than 10 s that Telegram has asked for by 429, epoch ms: until when the whole bot waits, and how many chats do, the last of them until when. */
-  readonly waits?: { readonly bot?: number; readonly chats: number; readonly until: number };
+  /** Those of more than 10 s. */
+  readonly waits?: LongWaits;
 }
 
 /** The context of the pool. */

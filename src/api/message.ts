@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { cutText, type TextPart } from '../delivery/text/cut-text.js';
+import { type Entity, entitiesAsHtml, MAX_ENTITIES } from '../delivery/text/entities.js';
 import type { NewMessage } from '../store/acceptance.js';
 import { boundedText } from './bounded-text.js';
 
@@ -19,6 +20,25 @@ export const botId = boundedText(1, 64, 'the id of a bot, a text');
 export const text = boundedText(1, MAX_TEXT, TEXT);
 /** `parseMode` of a message. */
 export const parseMode = z.enum(['HTML', 'MarkdownV2'], 'HTML or MarkdownV2');
+const ENTITIES = `a list of at most ${MAX_ENTITIES} entities as in the Bot API's MessageEntity`;
+/** `entities` of a message, instead of `parseMode`; what they say is checked with the text. */
+export const entities = z
+  .array(
+    z.object(
+      {
+        type: z.string('a type of MessageEntity'),
+        offset: z.number('a whole number'),
+        length: z.number('a whole number'),
+        url: z.string('a text').optional(),
+        user: z.object({ id: z.number('a whole number') }, 'a user with its id').optional(),
+        language: z.string('a text').optional(),
+        custom_emoji_id: z.string('a text').optional(),
+      },
+      'an entity: an object',
+    ),
+    ENTITIES,
+  )
+  .max(MAX_ENTITIES, ENTITIES);
 /** `lane` of a message or broadcast. */
 export const lane = z.enum(['reply', 'notify', 'bulk'], 'reply, notify or bulk');
 /** `class` of a message or broadcast. */
@@ -32,23 +52,46 @@ export const dedupKey = boundedText(1, MAX_DEDUP_KEY, DEDUP_KEY);
 export const content = {
   text,
   parseMode: parseMode.optional(),
+  entities: entities.optional(),
   lane: lane.optional(),
   class: messageClass.optional(),
   botId: botId.optional(),
 };
 
+/** What of an input decides what is sent. */
+interface TextInput {
+  readonly text: string;
+  readonly parseMode?: 'HTML' | 'MarkdownV2' | undefined;
+  readonly entities?: readonly Entity[] | undefined;
+}
+
 /**
- * Adds to a checked input how its text is cut, if it is longer than a message. Refuses, by zod's issues, a text that Telegram surely refuses, in its
- * words (PH_TEXT_MALFORMED), and one that cannot be cut (PH_TEXT_UNSPLITTABLE). For zod's `transform`.
+ * Adds to a checked input how its text is cut, if it is longer than a message; a text with entities becomes HTML. Refuses, by zod's issues, entities that do
+ * not fit the text, a text that Telegram surely refuses, in its words (PH_TEXT_MALFORMED), and one that cannot be cut (PH_TEXT_UNSPLITTABLE). For zod's `transform`.
  */
-export function withParts<T extends { readonly text: string; readonly parseMode?: 'HTML' | 'MarkdownV2' | undefined }>(
-  input: T,
+export function withParts<T extends TextInput>(
+  { entities: marks, ...input }: T,
   context: z.RefinementCtx,
-): T & { readonly parts?: readonly TextPart[] } {
-  const cut = cutText(input.text, input.parseMode);
+): Omit<T, 'entities'> & { readonly parts?: readonly TextPart[] } {
+  const sent = { ...input, ...(marks === undefined ? {} : marked(input, marks, context)) };
+  const cut = cutText(sent.text, sent.parseMode);
   if (cut.kind === 'refused')
     context.addIssue({ code: 'custom', path: ['text'], message: cut.reason, params: { code: cut.code } });
-  return cut.kind === 'parts' ? { ...input, parts: cut.parts } : input;
+  return cut.kind === 'parts' ? { ...sent, parts: cut.parts } : sent;
+}
+
+/** A text with entities as HTML; itself, with an issue, when that cannot be. */
+function marked(
+  { text: plain, parseMode: mode }: TextInput,
+  marks: readonly Entity[],
+  context: z.RefinementCtx,
+): Pick<TextInput, 'text' | 'parseMode'> {
+  if (mode !== undefined)
+    context.addIssue({ code: 'custom', path: ['entities'], message: 'either entities or parseMode' });
+  const found = entitiesAsHtml(plain, marks);
+  if ('html' in found) return { text: found.html, parseMode: 'HTML' };
+  context.addIssue({ code: 'custom', path: ['entities', found.index, found.field], message: found.expected });
+  return { text: plain };
 }
 
 /** What is sent, as the store takes it, of a checked input. Never throws. */

@@ -1,6 +1,7 @@
 import { Context, Telegram } from 'telegraf';
 import type { UserFromGetMe } from 'telegraf/types';
 import { cutText } from '../delivery/text/cut-text.js';
+import { type Entity, entitiesAsHtml, MAX_ENTITIES } from '../delivery/text/entities.js';
 import type { HandlerContext } from '../feature.js';
 import type { RawUpdate } from '../ingress/poll-answer.js';
 import type { NewMessage } from '../store/acceptance.js';
@@ -16,7 +17,7 @@ export interface Collecting {
 const TEXT_UNITS = 32_768;
 /** The thread of a forum is set by Telegraf itself in each reply; a message of the outbox has none, so it goes to the chat's main thread. */
 const LEFT_OUT: ReadonlySet<string> = new Set(['message_thread_id']);
-const TAKEN: ReadonlySet<string> = new Set(['chat_id', 'text', 'parse_mode']);
+const TAKEN: ReadonlySet<string> = new Set(['chat_id', 'text', 'parse_mode', 'entities']);
 
 /**
  * Makes the context of one update. Nothing reaches the network: `reply` and `sendMessage` are collected as messages of the lane `reply`,
@@ -52,16 +53,19 @@ export function collectingContext(update: RawUpdate, me: UserFromGetMe, received
 }
 
 function messageOf(payload: Readonly<Record<string, unknown>>): NewMessage {
-  const { chat_id: chatId, text, parse_mode: parseMode } = payload;
+  const { chat_id: chatId, text: plain, parse_mode: mode, entities } = payload;
   if (typeof chatId !== 'number' || !Number.isSafeInteger(chatId) || chatId === 0) {
     throw refusal('PH_HANDLER_OPTION', 'sendMessage in a handler needs a numeric chat_id');
   }
-  if (typeof text !== 'string' || text.trim() === '' || text.length > TEXT_UNITS) {
+  if (typeof plain !== 'string' || plain.trim() === '' || plain.length > TEXT_UNITS) {
     throw refusal('PH_HANDLER_TEXT', `a text has 1 to ${TEXT_UNITS} UTF-16 units`);
   }
-  if (parseMode !== undefined && parseMode !== 'HTML' && parseMode !== 'MarkdownV2') {
-    throw refusal('PH_HANDLER_OPTION', `parse_mode is HTML or MarkdownV2, not ${String(parseMode)}`);
+  if (mode !== undefined && mode !== 'HTML' && mode !== 'MarkdownV2') {
+    throw refusal('PH_HANDLER_OPTION', `parse_mode is HTML or MarkdownV2, not ${String(mode)}`);
   }
+  const isPlain = entities === undefined || mode !== undefined; // as Telegram does: with parse_mode, entities count for nothing
+  const text = isPlain ? plain : htmlOf(plain, entities);
+  const parseMode = isPlain ? mode : 'HTML';
   const cut = cutText(text, parseMode);
   if (cut.kind === 'refused') throw refusal('PH_HANDLER_TEXT', cut.reason);
   for (const [name, value] of Object.entries(payload)) {
@@ -77,6 +81,16 @@ function messageOf(payload: Readonly<Record<string, unknown>>): NewMessage {
     lane: 'reply',
     class: 'at-least-once',
   };
+}
+
+/** A text with the entities that a handler gave, as HTML. Throws PH_HANDLER_OPTION for entities that do not fit it. */
+function htmlOf(text: string, entities: unknown): string {
+  const fits =
+    Array.isArray(entities) && entities.length <= MAX_ENTITIES && entities.every((one) => one instanceof Object);
+  if (!fits) throw refusal('PH_HANDLER_OPTION', `entities are a list of at most ${MAX_ENTITIES} MessageEntity`);
+  const found = entitiesAsHtml(text, entities as readonly Entity[]);
+  if ('html' in found) return found.html;
+  throw refusal('PH_HANDLER_OPTION', `entities[${found.index}].${found.field}: ${found.expected}`);
 }
 
 function refusal(code: string, message: string): Error {

@@ -215,10 +215,12 @@ t.test('what handlers cannot do', async (t) => {
       if (words === 'html') await ctx.replyWithHTML('<b>x</b>');
       if (words === 'parts') await ctx.reply('word '.repeat(1_000));
       if (words === 'broken') await ctx.replyWithHTML('<b>x');
+      if (words === 'entities') await ctx.reply('bold', { entities: [{ type: 'bold', offset: 0, length: 4 }] });
+      if (words === 'crooked') await ctx.reply('bold', { entities: [{ type: 'bold', offset: 4, length: 1 }] });
     }),
   ]);
   await world.start();
-  const words = ['method', 'option', 'long', 'mode', 'hang', 'late', 'html', 'parts', 'broken'];
+  const words = ['method', 'option', 'long', 'mode', 'hang', 'late', 'html', 'parts', 'broken', 'entities', 'crooked'];
   world.arrive(...words.map((word, index) => text(index + 1, index + 1, word)));
   await settle(40);
   for (let i = 0; i < 4; i += 1) await world.clock.advance(31_000);
@@ -230,14 +232,16 @@ t.test('what handlers cannot do', async (t) => {
     mode: /^PH_HANDLER_OPTION: .*Markdown/,
     hang: /^PH_HANDLER_TIMEOUT/,
     broken: /^PH_HANDLER_TEXT: can't parse entities/,
+    crooked: /^PH_HANDLER_OPTION: entities\[0\]\.offset: /,
   });
-  t.same(Object.keys(reasons).length, 6);
+  t.same(Object.keys(reasons).length, 7);
   t.match(late, [{ code: 'PH_HANDLER_LATE' }]);
   t.match(
     [...world.pages],
     [
       [7, [{ text: '<b>x</b>', parseMode: 'HTML' }]],
       [8, [{ text: 'word '.repeat(1_000), parts: [{ from: 0 }, {}] }]],
+      [10, [{ text: '<b>bold</b>', parseMode: 'HTML' }]],
     ],
   );
   await world.system.stop();

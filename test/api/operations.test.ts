@@ -86,6 +86,27 @@ t.test('texts that cannot be sent have codes of their own, unless other fields a
   t.match(calls[0]?.args[1], [{ text: long, parts: [{ from: 0 }, {}] }], 'a long one is cut once, here');
 });
 
+t.test('a text with entities is kept as HTML; those that do not fit it are named', async (t) => {
+  const { services, calls } = fakeServices();
+  const bold = { type: 'bold', offset: 0, length: 1 };
+  await sendMessages(services, { messages: [{ chatId: 1, text: 'a<b', entities: [bold] }] });
+  t.match(calls[0]?.args[1], [{ text: '<b>a</b>&lt;b', parseMode: 'HTML', entities: undefined }]);
+  await createBroadcast(services, { text: 'word '.repeat(1_000), entities: [bold] });
+  t.match(calls[1]?.args[1], { parseMode: 'HTML', parts: [{}, {}] });
+  const refused = (fields: object) =>
+    wrong((others) => sendMessages(others, { messages: [{ chatId: 1, text: 'abc', ...fields }] }));
+  t.same(await refused({ entities: [bold, { ...bold, offset: 3 }] }), [
+    'messages[0].entities[1].offset: where a character of the text begins, in UTF-16 units',
+  ]);
+  t.same(await refused({ entities: [{ ...bold, type: 'text_link' }] }), [
+    'messages[0].entities[0].url: the address of the link',
+  ]);
+  t.same(await refused({ entities: [{ ...bold, length: 'all' }] }), ['messages[0].entities[0].length: a whole number']);
+  t.same(await refused({ entities: [bold], parseMode: 'HTML' }), [
+    'messages[0].entities: either entities or parseMode',
+  ]);
+});
+
 t.test('send_messages refuses what is wrong and names it', async (t) => {
   const send = (body: unknown, key?: string) => wrong((services) => sendMessages(services, body, key));
   const one = (fields: object) =>

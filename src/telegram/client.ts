@@ -1,5 +1,6 @@
-import { Pool } from 'undici';
 import type { Answer } from '../delivery/outcome.js';
+import type { AnswerHead } from './http/answer-parser.js';
+import { ConnectionPool, type Exchange } from './http/pool.js';
 
 /** Options of one call. `timeoutMs` bounds it from the call to the end of the answer (default 30,000). */
 export interface CallOptions {
@@ -11,136 +12,106 @@ export interface CallOptions {
 export interface TelegramClient {
   /** One method call. Resolves with the answer or the failure, never rejects but for `signal` (AbortError). */
   call(method: string, payload: object, options?: CallOptions): Promise<Answer>;
-  /** Opens up to `count` connections ahead, so that the time of a send is not the time of a handshake. Never rejects. */
+  /** Opens connections ahead until there are `count`, so that the time of a send is not the time of a handshake. Calls nothing; never rejects. */
   warm(count: number): Promise<void>;
   /** Cuts every connection at once: nothing more is written, answers under way are lost. */
   destroy(): Promise<void>;
 }
 
-/** undici drops an idle connection after this long, ms: Bot API servers close theirs later, so no call meets a closed one. */
-const KEEP_ALIVE_MS = 10_000;
+/** An idle connection is closed after this long, ms: Bot API servers close theirs later, so no call meets a closed one. */
+const IDLE_MS = 10_000;
 const TIMEOUT_MS = 30_000;
 const ANSWER_BYTES = 20 * 1_048_576;
 
-/** Makes a client for `token` at `apiRoot` with at most `connections` connections. */
-export function telegramClient(apiRoot: string, token: string, connections: number): TelegramClient {
+/** Makes a client for `token` at `apiRoot` (an http or https URL) with at most `connections` connections; an idle one is closed after `idleMs` (default 10,000). */
+export function telegramClient(
+  apiRoot: string,
+  token: string,
+  connections: number,
+  idleMs: number = IDLE_MS,
+): TelegramClient {
   const root = new URL(apiRoot);
-  const prefix = `${root.pathname.replace(/\/$/, '')}/bot${token}/`;
-  const make = () =>
-    new Pool(root.origin, {
-      connections,
-      pipelining: 1,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      keepAliveMaxTimeout: KEEP_ALIVE_MS,
-      connect: { timeout: 10_000 },
-      bodyTimeout: 0,
-      headersTimeout: 0,
-    });
-  let pool = make();
-
-  function call(method: string, payload: object, options: CallOptions = {}): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const body = JSON.stringify(payload);
-      const { signal } = options;
-      const used = pool;
-      let began = false;
-      let status = 0;
-      let retryAfter: string | undefined;
-      const chunks: Buffer[] = [];
-      let size = 0;
-      let abort: ((reason: Error) => void) | undefined;
-      let given: Error | undefined;
-      const stop = (reason: Error) => {
-        given = reason;
-        abort?.(reason);
-        if (abort === undefined) finish({ kind: 'failure', beforeFirstByte: !began, reason: reason.message });
-      };
-      const timer = setTimeout(() => stop(new Error('timeout')), options.timeoutMs ?? TIMEOUT_MS);
-      const onAbort = () => stop(new DOMException('aborted', 'AbortError') as unknown as Error);
-      let done = false;
-      function finish(answer: Answer): void {
-        if (done) return;
-        done = true;
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
-        if (given?.name === 'AbortError') reject(given);
-        else resolve(answer);
-      }
-      if (signal?.aborted === true) {
-        onAbort();
-        return;
-      }
-      signal?.addEventListener('abort', onAbort, { once: true });
-      used.dispatch(
-        {
-          path: prefix + method,
-          method: 'POST',
-          headers: ['content-type', 'application/json'],
-          body,
-        },
-        {
-          onRequestStart(controller) {
-            abort = (reason) => controller.abort(reason);
-            if (given !== undefined) {
-              controller.abort(given);
-              return;
-            }
-            began = true;
-          },
-          onResponseStart(_controller, statusCode, headers) {
-            status = statusCode;
-            const header = headers['retry-after'];
-            retryAfter = Array.isArray(header) ? header[0] : header;
-          },
-          onResponseData(controller, chunk) {
-            size += chunk.length;
-            if (size > ANSWER_BYTES) controller.abort(new Error('answer too large'));
-            else chunks.push(chunk);
-          },
-          onResponseEnd() {
-            finish({
-              kind: 'answer',
-              status,
-              body: parse(Buffer.concat(chunks)),
-              ...(retryAfter === undefined || !/^\d+$/.test(retryAfter)
-                ? {}
-                : { retryAfterHeader: Number(retryAfter) }),
-            });
-          },
-          onResponseError(_controller, error) {
-            finish({ kind: 'failure', beforeFirstByte: !began, reason: reasonOf(error) });
-          },
-        },
-      );
-    });
-  }
-
+  const prefix = `${root.pathname.replace(/\/$/, '')}/bot${encoded(token)}/`;
+  const pool = new ConnectionPool(root, { connections, answerBytes: ANSWER_BYTES, idleMs });
+  /** What stands before the length of the body, by method: there are few. */
+  const heads = new Map<string, string>();
+  const headOf = (method: string): string => {
+    const known = heads.get(method);
+    if (known !== undefined) return known;
+    const head = `POST ${prefix}${encoded(method)} HTTP/1.1\r\nHost: ${pool.host}\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: `;
+    heads.set(method, head);
+    return head;
+  };
   return {
-    call,
-    async warm(count) {
-      await Promise.all(
-        Array.from({ length: Math.min(count, connections) }, () => call('getMe', {}, { timeoutMs: 5_000 })),
-      );
+    call(method, payload, { timeoutMs = TIMEOUT_MS, signal }: CallOptions = {}) {
+      const body = JSON.stringify(payload);
+      return new Promise((resolve, reject) => {
+        if (signal?.aborted === true) {
+          reject(aborted());
+          return;
+        }
+        const call = new Call(headOf(method), body, performance.now() + timeoutMs, resolve);
+        if (signal !== undefined) call.heed(signal, pool, reject);
+        pool.send(call);
+      });
     },
-    async destroy() {
-      const old = pool;
-      pool = make();
-      await old.destroy(new Error('connections destroyed'));
-    },
+    warm: (count) => pool.warm(count),
+    destroy: () => pool.destroy('connections destroyed'),
   };
 }
 
-function parse(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    return undefined;
+/** One call on its way. A class, since one is made for each message: its methods are made once. */
+class Call implements Exchange {
+  readonly request: string;
+  readonly encoding: 'latin1' | 'utf8';
+  readonly deadline: number;
+  readonly #resolve: (answer: Answer) => void;
+  #unheed: (() => void) | undefined;
+
+  constructor(head: string, body: string, deadline: number, resolve: (answer: Answer) => void) {
+    const length = Buffer.byteLength(body);
+    this.request = `${head}${length}\r\n\r\n${body}`;
+    this.encoding = length === body.length ? 'latin1' : 'utf8';
+    this.deadline = deadline;
+    this.#resolve = resolve;
+  }
+
+  /** Has `signal` end the call by an AbortError. */
+  heed(signal: AbortSignal, pool: ConnectionPool, reject: (error: Error) => void): void {
+    const onAbort = () => {
+      reject(aborted());
+      pool.cancel(this, 'aborted');
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#unheed = () => signal.removeEventListener('abort', onAbort);
+  }
+
+  onAnswer({ status, retryAfter }: AnswerHead, text: string): void {
+    this.#unheed?.();
+    const body = parse(text);
+    this.#resolve(
+      retryAfter === undefined || !/^\d+$/.test(retryAfter)
+        ? { kind: 'answer', status, body }
+        : { kind: 'answer', status, body, retryAfterHeader: Number(retryAfter) },
+    );
+  }
+
+  onFailure(reason: string, begun: boolean): void {
+    this.#unheed?.();
+    this.#resolve({ kind: 'failure', beforeFirstByte: !begun, reason });
   }
 }
 
-/** The code or name of a network error: never its message, which may name the URL with the token. */
-function reasonOf(error: Error): string {
-  const { code } = error as NodeJS.ErrnoException;
-  if (typeof code === 'string') return code;
-  return error.message === 'timeout' || error.message === 'connections destroyed' ? error.message : error.name;
+const aborted = (): Error => new DOMException('aborted', 'AbortError') as unknown as Error;
+
+/** A piece of the path of a request: what no URL may hold is escaped, so that it can say nothing but a path. */
+const encoded = (piece: string): string =>
+  piece.replace(/[^!-~]+/g, (run) => Buffer.from(run).toString('hex').replace(/../g, '%$&'));
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -108,9 +108,8 @@ async function answers(port: number): Promise<boolean> {
 
 /** The token of the first bot of a local Telegram. */
 async function firstToken(url: string): Promise<string> {
-  const { request } = await import('undici');
-  const { body } = await request(`${url}/local/bots`);
-  const bots = (await body.json()) as { token: string }[];
+  const answer = await fetch(`${url}/local/bots`);
+  const bots = (await answer.json()) as { token: string }[];
   const first = bots[0];
   if (first === undefined) throw new Error('PH_LOCAL_NO_BOT: the local Telegram has no bot');
   return first.token;

@@ -10,8 +10,8 @@ import { type Ctx, type PoolDeps, placeKey, type State, tellShards } from './sta
 
 /** No wait that Telegram asks for is longer, ms: an owners document that was edited by hand must not silence the bot for ever. */
 const LONGEST_WAIT_MS = 86_400_000;
-/** Connections that are opened before the first call. */
-const WARM_CONNECTIONS = 4;
+/** Most connections that are opened before the first call: as many calls as Telegram takes of a bot within one second, at which they may all go at once. */
+const WARM_CONNECTIONS = 32;
 
 /** A pool without the lease; `up` are the shards that have reported. */
 export function standby(deps: PoolDeps, up: Set<number>): State {
@@ -74,7 +74,7 @@ export function begin(state: State, ctx: Ctx, deps: PoolDeps, taken: boolean): S
     line.begun.clear();
     line.begunDurable.clear();
     for (const id of grant.begun) line.begun.add(id);
-    void line.client.warm(WARM_CONNECTIONS);
+    void line.client.warm(Math.min(line.concurrency, WARM_CONNECTIONS));
   }
   line.moving.clear();
   const fresh = standby(deps, state.up);

@@ -7,9 +7,9 @@ import { Pool } from 'undici';
 import { type TelegramClient, telegramClient } from '../../src/telegram/client.js';
 import { eventually } from '../support/eventually.js';
 import { freePort } from '../support/posthorn-process.js';
+import { answerOf, CERTIFICATE, type SeenRequest, scriptedServer } from '../support/scripted-server.js';
 import { randomFrom, seededRandom } from '../support/seeded-random.js';
 import { ANSWERS } from './recorded-answers.js';
-import { answerOf, CERTIFICATE, type SeenRequest, scriptedServer } from './scripted-server.js';
 
 const TOKEN = '12:secret-token';
 const OK = { ok: true, result: 'grüße 👋' };

@@ -1,6 +1,6 @@
 /**
  * A process that loads an HTTP server over loopback: its argument is a `Load` in JSON, its last line of output a `LoadResult`.
- * The engine `net` writes prepared bytes to keep-alive connections of node:net and reads no more of an answer than status and length, so that the server is the bound; `undici` is the client of the product.
+ * The engine `net` writes prepared bytes to keep-alive connections of node:net and reads no more of an answer than status and length, so that the server is the bound; `undici` is what most clients come to.
  */
 import { connect, type Socket } from 'node:net';
 import { Pool } from 'undici';

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { Pool } from 'undici';
@@ -149,6 +150,7 @@ t.test('changed answers end every call, with what undici reads in them', async (
       .catch(() => undefined);
     if (mine.kind === 'failure') {
       if (mine.beforeFirstByte) t.fail(`seed ${seed + i}: ${mine.reason} was said to be before the first byte`);
+      if (mine.reason === 'timeout') t.fail(`seed ${seed + i}: the end of the connection was not seen`);
       counts[theirs === undefined ? 'none' : 'theirs'] += 1;
     } else if (theirs === undefined) counts.ours += 1;
     else {
@@ -197,21 +199,24 @@ t.test('what goes wrong after the request was written may have been heard', asyn
 });
 
 t.test('a timeout counts from the call: in line, in flight and in the middle of an answer', async (t) => {
-  const { server, client } = await pair(t, ({ socket, index }) => {
-    if (index === 1) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"ok"');
-    if (index === 2) socket.write(answerOf(OK));
+  const { server, client } = await pair(t, ({ socket, head }) => {
+    if (head.includes('/broken ')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"ok"');
+    if (head.includes('/whole ')) socket.write(answerOf(OK));
   });
-  const first = client.call('getMe', {}, { timeoutMs: 60 });
-  const inLine = client.call('getMe', {}, { timeoutMs: 30 });
+  await client.warm(1);
+  const first = client.call('silent', {}, { timeoutMs: 60 });
+  const inLine = client.call('whole', {}, { timeoutMs: 30 });
   t.same(await inLine, failure(true, 'timeout'));
   t.same(await first, failure(false, 'timeout'));
-  t.same(await client.call('getMe', {}, { timeoutMs: 30 }), failure(false, 'timeout'));
-  t.same(await client.call('getMe', {}, { timeoutMs: NEVER_MS }), answer(OK), 'later calls go on');
+  await client.warm(1);
+  t.same(await client.call('broken', {}, { timeoutMs: 60 }), failure(false, 'timeout'));
+  t.same(await client.call('whole', {}, { timeoutMs: NEVER_MS }), answer(OK), 'later calls go on');
   t.equal(server.sockets.length, 3, 'on connections of their own');
 });
 
 t.test('a short timeout is kept beside a long one that came before', async (t) => {
   const { client } = await pair(t, () => undefined, 2);
+  await client.warm(2);
   const long = client.call('getMe', {}, { timeoutMs: NEVER_MS });
   t.same(await client.call('getMe', {}, { timeoutMs: 20 }), failure(false, 'timeout'));
   await client.destroy();
@@ -411,7 +416,7 @@ async function httpsCall(url: string, extra: string | undefined): Promise<unknow
 
 t.test('https: a certificate that is trusted, is not, and is for another name', async (t) => {
   const server = await scriptedServer(t, ({ socket, body }) => socket.write(answerOf(JSON.parse(body))), 'tls');
-  const seen = (): string[] => server.sockets.map((socket) => String((socket as { servername?: unknown }).servername));
+  const seen = () => server.sockets.map((socket) => (socket as TLSSocket & { servername?: string | false }).servername);
   const ends = [answer({}), answer({ text: 'grüße' })];
   t.same(await httpsCall(`https://localhost:${server.port}`, CERTIFICATE), ends);
   t.same(seen(), ['localhost'], 'one connection, by name');
@@ -428,6 +433,18 @@ t.test('https: a certificate that is trusted, is not, and is for another name', 
     'for another name',
   );
   t.equal(server.requests.length + other.requests.length, 4, 'nothing was written without trust');
+});
+
+t.test('https: the next connection goes on with the session of the last', async (t) => {
+  const resumed: boolean[] = [];
+  const closing = ({ socket, body }: SeenRequest): void => {
+    resumed.push((socket as TLSSocket).isSessionReused());
+    socket.write(answerOf(JSON.parse(body), 200, ['Connection: close']));
+  };
+  const server = await scriptedServer(t, closing, 'tls');
+  const ends = await httpsCall(`https://localhost:${server.port}`, CERTIFICATE);
+  t.same(ends, [answer({}), answer({ text: 'grüße' })]);
+  t.same(resumed, [false, true]);
 });
 
 t.test('a process ends beside idle connections', async (t) => {

@@ -40,6 +40,11 @@ export class Origin {
       },
     };
     if (!this.#secure) return connectPlain(options, onOpen);
+    let offered: Buffer | undefined;
+    // On a session that is resumed nobody looks at the name again: only those of a server that has shown it are kept.
+    const keep = (): void => {
+      if (socket.authorized && offered !== undefined) this.#session = offered;
+    };
     const socket: TLSSocket = connectTls(
       {
         ...options,
@@ -47,10 +52,14 @@ export class Origin {
         ...(isIP(this.#hostname) === 0 ? { servername: this.#hostname } : {}),
         ...(this.#session === undefined ? {} : { session: this.#session }),
       },
-      onOpen,
+      () => {
+        keep();
+        onOpen();
+      },
     );
     socket.on('session', (session) => {
-      this.#session = session;
+      offered = session;
+      keep();
     });
     socket.on('error', () => {
       this.#session = undefined;

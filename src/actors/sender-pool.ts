@@ -176,6 +176,9 @@ function receive(state: State, message: OwnMessage, ctx: Ctx, deps: PoolDeps): S
       if (state.phase === 'loading') locate(state, ctx, deps);
       else readOn(state, ctx, deps);
       return state;
+    case 'gathered':
+      state.gatherTimer = false;
+      return state;
     case 'committed':
       onCommitted(state, message.taken, message.unreachable, ctx, deps);
       return state;

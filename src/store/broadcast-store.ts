@@ -127,7 +127,7 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
     },
     async audience(audience, after) {
       const found = await Chats.collection
-        .find(behind(audience, after), { projection: { chatId: 1, reach: 1 } })
+        .find(behind(audience, after), { projection: { chatId: 1, reach: 1 }, batchSize: pageSize + 1 }) // in one answer
         .sort({ _id: 1 })
         .limit(pageSize)
         .toArray();

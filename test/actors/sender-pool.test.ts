@@ -95,6 +95,22 @@ t.test('messages by chat id', async (t) => {
     t.equal(world.calls.length, 12);
   });
 
+  await t.test('commits gather the ends of calls that are as fast as they are, and hold no lone reply', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process({ rates: UNLIMITED, concurrency: 20 });
+    world.plan = (chatId) => ({ afterMs: chatId % 20 === 0 ? 4 : 1 });
+    await process.take();
+    await world.clock.advance(1_200);
+    const commits = () => world.events.filter((event) => event === 'commit results').length;
+    world.append(chats(400).map((chat) => one(chat)));
+    await world.finish(5_000);
+    t.ok(commits() <= 30, `20 commits carry 400 outcomes when all slots go into each: ${commits()}`);
+    await world.clock.advance(1_000);
+    const [reply = ''] = world.append([one(1_001)]);
+    await world.clock.advance(10);
+    t.equal(world.state(reply), 'sent', 'committed in the time that call and commit take');
+  });
+
   await t.test('a commit that stalls for a second stops the calls', async (t) => {
     const world = worldOf(t);
     const process = await world.process({ rates: UNLIMITED });

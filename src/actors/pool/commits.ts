@@ -69,7 +69,7 @@ function answerKnown(
   ctx.tell(shardAddress(ctx, shard), { type: 'durable', items: [{ source, index, chatId }], unreachable: [] });
 }
 
-/** Begins the next commit when there is something to write and none is under way: back to back, without a timer. */
+/** Begins the next commit when there is something to write and none is under way: back to back, but for a moment while calls end as fast as commits do. */
 export function commitNext(state: State, ctx: Ctx, deps: PoolDeps): void {
   const { line } = deps;
   const nothing =
@@ -82,6 +82,7 @@ export function commitNext(state: State, ctx: Ctx, deps: PoolDeps): void {
       0;
   // A grant of a later epoch is not this tenure's: what was read before it must not be written under it.
   if (line.commit !== undefined || nothing || line.holding?.grant?.epoch !== state.epoch) return;
+  if (gathers(state, ctx, deps)) return;
   const batch = state.ledger.take();
   const taken: TakenCommit = {
     batch,
@@ -101,6 +102,16 @@ export function commitNext(state: State, ctx: Ctx, deps: PoolDeps): void {
   state.moves = [];
   state.closed = [];
   writeCommit(state, taken, ctx.clock.now(), ctx, deps);
+}
+
+/** Whether the commit waits for more outcomes; a timer looks again. */
+function gathers(state: State, ctx: Ctx, { line }: PoolDeps): boolean {
+  const now = ctx.clock.now();
+  const until = line.draining ? undefined : state.gathering.until(state.reported.size, now);
+  if (until === undefined) return false;
+  if (!state.gatherTimer) ctx.after(until - now, { type: 'gathered' });
+  state.gatherTimer = true;
+  return true;
 }
 
 /** Writes a commit; `since` stays that of the first try, so that the gate closes when the store is away. */
@@ -132,12 +143,15 @@ export function onCommitted(
   deps: PoolDeps,
 ): void {
   const { line } = deps;
+  const { ends, steps } = taken.batch;
+  const now = ctx.clock.now();
+  state.gathering.acknowledged(ends.length + steps.length, line.commit?.since ?? now, now);
   line.commit = undefined;
-  for (const chatId of unreachable) state.marked.set(chatId, ctx.clock.now());
+  for (const chatId of unreachable) state.marked.set(chatId, now);
   for (const { chatId, to } of taken.commit.moved ?? []) learnMove(state, chatId, to, ctx, deps);
   const byShard = new Map<number, { source: number; index: number; chatId: number }[]>();
   let begun = false;
-  for (const { source, index } of [...taken.batch.steps, ...taken.batch.ends]) {
+  for (const { source, index } of [...steps, ...ends]) {
     const place = placeKey(source, index);
     const reported = state.reported.get(place);
     if (reported === undefined) {

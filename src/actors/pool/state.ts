@@ -1,4 +1,5 @@
 import type { ObjectId } from 'mongodb';
+import type { Gathering } from '../../delivery/gathering.js';
 import type { Lane, LaneShares, MessageClass } from '../../delivery/lanes.js';
 import type { ItemEnd, KnownResult, Ledger, LedgerBatch } from '../../delivery/ledger.js';
 import type { Item } from '../../delivery/mailbox.js';
@@ -155,6 +156,7 @@ export type OwnMessage =
   | { readonly type: 'quiet-over' }
   | { readonly type: 'scan' }
   | { readonly type: 'gate'; readonly generation: number }
+  | { readonly type: 'gathered' }
   | { readonly type: 'located'; readonly tenure: number; readonly tail: number; readonly frozen: readonly ChatMark[] }
   | {
       readonly type: 'read';
@@ -301,6 +303,9 @@ export interface State {
   /** Chats that a 429 makes wait for more than 10 s, until when (epoch ms). */
   longWaits: Map<number, number>;
   closed: { n: number; k: number | undefined }[];
+  readonly gathering: Gathering;
+  /** A timer for the end of its wait is set. */
+  gatherTimer: boolean;
   publishing: boolean;
   publishWanted: boolean;
   probing: boolean;

@@ -1,3 +1,4 @@
+import { gathering } from '../../delivery/gathering.js';
 import { parseCallKey } from '../../delivery/ids.js';
 import { laneShares } from '../../delivery/lanes.js';
 import { BEGUN_REST_MS, quietMs } from '../../delivery/lease-clock.js';
@@ -48,6 +49,8 @@ export function standby(deps: PoolDeps, up: Set<number>): State {
     moves: [],
     longWaits: new Map(),
     closed: [],
+    gathering: gathering(deps.line.concurrency),
+    gatherTimer: false,
     publishing: false,
     publishWanted: false,
     probing: false,

@@ -1,7 +1,5 @@
-/** While calls end as fast as commits do, a commit waits until this share of the slots has ended. */
+/** A commit waits until this share of the slots has ended, if the last two together carried as many: calls end as fast as commits do. */
 const GATHER_SHARE = 0.8;
-/** What the last two commits together must have carried for that, as a share of the slots: one lone reply is never held. */
-const FAST_SHARE = 0.5;
 /** The longest wait, ms; besides that never longer than the last commit took. */
 const MOST_MS = 10;
 
@@ -28,6 +26,6 @@ export function gathering(slots: number): Gathering {
       end = now + Math.min(MOST_MS, now - since);
     },
     until: (ended, now) =>
-      now < end && before + last >= slots * FAST_SHARE && ended < slots * GATHER_SHARE ? end : undefined,
+      now < end && before + last >= slots * GATHER_SHARE && ended < slots * GATHER_SHARE ? end : undefined,
   };
 }

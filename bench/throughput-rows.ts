@@ -2,11 +2,13 @@
 import { delivered, seconds, weather } from './delivering.js';
 import { rawLoop } from './raw-loop.js';
 import type { Measure, Row } from './row.js';
-import { cpuSeconds, watchMemory } from './support.js';
+import { cpuSeconds, median, watchMemory } from './support.js';
 import { inWorld, type World, type WorldOptions } from './world.js';
 
 const TEXT = '#1 The quick brown fox jumps over the lazy dog, and everybody is told of it in one line of text.';
 const MB = 1_048_576;
+/** Each ratio is the median of so many turns in one world: the first finds code that was never run, as in the first seconds after a start. */
+const TURNS = 3;
 
 /** The store in a process of its own, rates lifted, so many calls in flight. */
 const unlimited = (concurrency: number): WorldOptions => ({
@@ -33,19 +35,42 @@ async function beside<T>(
   return { rawMs: (before + (await raw(chats.slice(half)))) * 1_000, done };
 }
 
-const once = (what: string, count: number, wanted: number): Measure => ({
+/** Does `turn` so often, one after another. */
+async function turns<T>(say: (progress: string) => void, turn: () => Promise<T>): Promise<T[]> {
+  const done: T[] = [];
+  while (done.length < TURNS) {
+    say(`turn ${done.length + 1} of ${TURNS}`);
+    done.push(await turn());
+  }
+  return done;
+}
+
+/** The median of the turns, and each of them. */
+const ofTurns = (values: readonly number[], digits: number, unit = ''): string =>
+  `${median(values).toFixed(digits)}${unit} (turns: ${values.map((value) => value.toFixed(digits)).join(', ')})`;
+
+const once = (what: string, counts: readonly number[], wanted: number): Measure => ({
   what,
-  value: `${count} of ${wanted}`,
+  value: `${Math.min(...counts)} of ${wanted}`,
   goal: 'each once',
-  held: count === wanted,
+  held: counts.every((count) => count === wanted),
 });
 
-const noWorse = (what: string, ms: number, rawMs: number): Measure => ({
-  what,
-  value: `${seconds(ms)}, raw ${seconds(rawMs)}: ${(ms / rawMs).toFixed(2)}`,
-  goal: '≤ 1.10 × raw undici',
-  held: ms <= 1.1 * rawMs,
-});
+interface Timed {
+  readonly ms: number;
+  readonly rawMs: number;
+}
+
+function noWorse(what: string, done: readonly Timed[]): Measure {
+  const ratios = done.map(({ ms, rawMs }) => ms / rawMs);
+  const raw = seconds(median(done.map(({ rawMs }) => rawMs)));
+  return {
+    what,
+    value: `${ofTurns(ratios, 2)}; ${seconds(median(done.map(({ ms }) => ms)))}, raw ${raw}`,
+    goal: '≤ 1.10 × raw undici',
+    held: median(ratios) <= 1.1,
+  };
+}
 
 const throughput: Row = {
   name: 'throughput',
@@ -56,27 +81,36 @@ const throughput: Row = {
       say('importing');
       await world.api.importPeople(chats);
       const faults = { latencyMs: 0 };
-      const { rawMs, done } = await beside(world, chats, 50, faults, async () => {
-        await weather(world, { limits: 'off', ...faults });
-        const before = cpuSeconds(world.pids);
-        const { ms, stats } = await delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
-        return { ms, stats, cpu: (cpuSeconds(world.pids) - before) / (chats.length / 1_000) };
+      const done = await turns(say, async () => {
+        const { rawMs, done: own } = await beside(world, chats, 50, faults, async () => {
+          await weather(world, { limits: 'off', ...faults });
+          const before = cpuSeconds(world.pids);
+          const { ms, stats } = await delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
+          return { ms, stats, cpu: (cpuSeconds(world.pids) - before) / (chats.length / 1_000) };
+        });
+        return { ...own, rawMs };
       });
-      const ratio = rawMs / done.ms;
+      const ratios = done.map(({ ms, rawMs }) => rawMs / ms);
+      const cpu = done.map((turn) => turn.cpu);
+      const rate = (ms: number): string => ((chats.length * 1_000) / ms).toFixed(0);
       return [
         {
           what: 'of raw undici’s rate',
-          value: `${ratio.toFixed(2)} (${((chats.length * 1_000) / done.ms).toFixed(0)}/s of ${((chats.length * 1_000) / rawMs).toFixed(0)}/s)`,
+          value: `${ofTurns(ratios, 2)}; ${rate(median(done.map(({ ms }) => ms)))}/s of ${rate(median(done.map(({ rawMs }) => rawMs)))}/s`,
           goal: '≥ 0.40',
-          held: ratio >= 0.4,
+          held: median(ratios) >= 0.4,
         },
         {
           what: 'CPU of all our processes for 1,000',
-          value: `${done.cpu.toFixed(3)} s`,
+          value: ofTurns(cpu, 3, ' s'),
           goal: '≤ 0.150 s',
-          held: done.cpu <= 0.15,
+          held: median(cpu) <= 0.15,
         },
-        once('delivered', done.stats.distinct, chats.length),
+        once(
+          'delivered',
+          done.map(({ stats }) => stats.distinct),
+          chats.length,
+        ),
       ];
     }),
 };
@@ -90,11 +124,21 @@ const latency: Row = {
       say('importing');
       await world.api.importPeople(chats);
       const faults = { latencyMs: 50 };
-      const { rawMs, done } = await beside(world, chats, 200, faults, async () => {
-        await weather(world, { limits: 'off', ...faults });
-        return delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
+      const done = await turns(say, async () => {
+        const { rawMs, done: own } = await beside(world, chats, 200, faults, async () => {
+          await weather(world, { limits: 'off', ...faults });
+          return delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
+        });
+        return { ...own, rawMs };
       });
-      return [noWorse('wall', done.ms, rawMs), once('delivered', done.stats.distinct, chats.length)];
+      return [
+        noWorse('wall', done),
+        once(
+          'delivered',
+          done.map(({ stats }) => stats.distinct),
+          chats.length,
+        ),
+      ];
     }),
 };
 
@@ -102,30 +146,35 @@ const ordered: Row = {
   name: 'latency-jitter',
   about:
     '2,000 chats × 5 messages, 50 ms latency and 0–20 ms of jitter, 200 in flight, beside raw undici with 200, which keeps no order',
-  run: () =>
+  run: (say) =>
     inWorld(unlimited(200), async (world) => {
       const [people, each] = [2_000, 5];
       const ids = await world.telegram.people(people);
       const chats = Array.from({ length: people * each }, (_, index) => ids[index % people] ?? 0);
+      const messages = chats.map((chatId, index) => ({ chatId, text: `#${Math.floor(index / people) + 1} in order` }));
       const faults = { latencyMs: 50, jitterMs: 20 };
-      const { rawMs, done } = await beside(world, chats, 200, faults, async () => {
-        await weather(world, { limits: 'off', ...faults });
-        const messages = chats.map((chatId, index) => ({
-          chatId,
-          text: `#${Math.floor(index / people) + 1} in order`,
-        }));
-        return delivered(world, messages.length, 60, async () => {
-          for (let at = 0; at < messages.length; at += 1_000) {
-            const part = messages.slice(at, at + 1_000);
-            const { status } = await world.api.call('POST', '/api/send_messages', { messages: part });
-            if (status !== 202) throw new Error(`send_messages was answered ${status}`);
-          }
+      const done = await turns(say, async () => {
+        const { rawMs, done: own } = await beside(world, chats, 200, faults, async () => {
+          await weather(world, { limits: 'off', ...faults });
+          return delivered(world, messages.length, 60, async () => {
+            for (let at = 0; at < messages.length; at += 1_000) {
+              const part = messages.slice(at, at + 1_000);
+              const { status } = await world.api.call('POST', '/api/send_messages', { messages: part });
+              if (status !== 202) throw new Error(`send_messages was answered ${status}`);
+            }
+          });
         });
+        return { ...own, rawMs };
       });
+      const outOfOrder = done.reduce((sum, { stats }) => sum + stats.outOfOrder, 0);
       return [
-        noWorse('wall', done.ms, rawMs),
-        { what: 'out of order', value: String(done.stats.outOfOrder), goal: '0', held: done.stats.outOfOrder === 0 },
-        once('delivered', done.stats.distinct, chats.length),
+        noWorse('wall', done),
+        { what: 'out of order', value: String(outOfOrder), goal: '0', held: outOfOrder === 0 },
+        once(
+          'delivered',
+          done.map(({ stats }) => stats.distinct),
+          chats.length,
+        ),
       ];
     }),
 };
@@ -159,7 +208,7 @@ const million: Row = {
           goal: '≥ 0.90',
           held: first >= 0.9 * last.ms,
         },
-        once('delivered', last.stats.distinct, count),
+        once('delivered', [last.stats.distinct], count),
       ];
     }),
 };

@@ -322,6 +322,46 @@ t.test('publishNow', async (t) => {
   });
 });
 
+t.test('an owner write that is applied after a later one changes nothing', async (t) => {
+  for (const [name, method] of [
+    ['a beat', 'bulkWrite'],
+    ['what is published at once', 'updateOne'],
+  ] as const) {
+    await t.test(name, async (t) => {
+      const world = await worldOf(t);
+      const { store } = world.of;
+      const { Owners } = store.models;
+      let late: (() => Promise<unknown>) | undefined;
+      // The first write of that kind fails here, and reaches the store when `late` is called.
+      const collection = new Proxy(Owners.collection, {
+        get(target, field) {
+          const value: unknown = Reflect.get(target, field);
+          if (typeof value !== 'function') return value;
+          return (...args: unknown[]) => {
+            if (field !== method || late !== undefined) return value.apply(target, args);
+            late = () => value.apply(target, args) as Promise<unknown>;
+            return Promise.reject(new Error('its answer was lost'));
+          };
+        },
+      });
+      const models = { ...store.models, Owners: { ...Owners, collection } } as unknown as Store['models'];
+      const a = await world.side('a', {}, { ...store, models });
+      if (method === 'bulkWrite') {
+        a.holding.publish({ begun: ['1-1-0'] });
+        await world.go(3_000);
+      } else await t.rejects(a.holding.publishNow({ begun: ['1-1-0'] }), /lost/);
+      await a.holding.publishNow({ begun: ['1-1-0', '1-1-1'] });
+      const before = await world.row();
+      t.match(before, { begun: ['1-1-0', '1-1-1'] });
+      await late?.();
+      t.same(await world.row(), before);
+      await world.go(3_000);
+      t.match(await world.row(), { begun: ['1-1-0', '1-1-1'], epoch: 1 });
+      t.equal(a.losses.length, 0, 'and its owner goes on');
+    });
+  }
+});
+
 t.test('a takeover whose answer is lost is taken once more, with what was begun', async (t) => {
   const world = await worldOf(t);
   const cut = await world.of.proxy();

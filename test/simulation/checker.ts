@@ -89,7 +89,7 @@ export function checker(
   store: ModelStore,
   plan: Pick<Plan, 'rates' | 'concurrency' | 'calm'>,
   confirmed: () => number,
-  brokenAt: () => number,
+  brokenBefore: (at: number) => number,
 ): Checker {
   const { rates, concurrency } = plan;
   const deliveries = new Map<string, Delivery>();
@@ -104,6 +104,8 @@ export function checker(
   const refusals = new Map<number, { epoch: number; startedAt: number }[]>();
   const everBlocked = new Set<number>();
   const grantedAt = new Map<number, number>();
+  /** By epoch: the at-most-once calls that the owner before had begun. */
+  const begunBefore = new Map<number, ReadonlySet<string>>();
   const markedAt = new Map<number, number>();
   const requests: ClientRequest[] = [];
   const updates = new Set<number>();
@@ -198,8 +200,7 @@ export function checker(
   function checkPrompt(found: Delivery, epoch: number): void {
     if (!plan.calm || found.calls.length > 0 || kinds.size > found.place[0]) return;
     const quietUntil = (grantedAt.get(epoch) ?? 0) + quietMs(rates).calls;
-    const brokeAt = brokenAt();
-    const cursorAt = found.dueAt > brokeAt - WAKE_MS ? brokeAt + CURSOR_MS : 0;
+    const cursorAt = brokenBefore(found.dueAt + WAKE_MS) + CURSOR_MS;
     const late = kernel.now - Math.max(found.dueAt, quietUntil, cursorAt);
     if (late > PROMPT_MS) broken('prompt', `${found.id} is called ${late.toFixed(0)} ms later than it could be`);
   }
@@ -282,6 +283,7 @@ export function checker(
     if (epoch === change.before?.epoch) return;
     counts.takeovers += 1;
     grantedAt.set(epoch, kernel.now);
+    begunBefore.set(epoch, new Set((doc.begun as string[]) ?? []));
   }
 
   function onChat(doc: Doc, change: Change): void {
@@ -316,9 +318,9 @@ export function checker(
       // To a chat that was blocked it ends without a call: nobody waits for that to be durable.
       if (earlier.calls.length === 0 && everBlocked.has(earlier.chatId)) continue;
       // Begun by an owner before, or given up by it: it is never called again, only its end is not written yet.
+      if (begunBefore.get(epoch)?.has(earlier.id) === true) continue;
       const last = earlier.calls.at(-1);
-      const isOver = (earlier.atMostOnce && last !== undefined && !certainlyNotSent(last.call)) || hasLetter(earlier);
-      if (isOver && last !== undefined && last.epoch < epoch) continue;
+      if (hasLetter(earlier) && last !== undefined && last.epoch < epoch) continue;
       if (!earlier.durable) broken('order', `${found.id} is called, ${earlier.id} before it is not settled`);
     }
   }

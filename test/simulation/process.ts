@@ -70,8 +70,8 @@ export interface WakeBus {
   follow(host: Host, listener: () => void): () => void;
   /** All cursors end, as with a new primary; each is opened again after a second, from where it was: src/store/wakes.ts. */
   breakCursors(): void;
-  /** When the cursors were last broken; -Infinity if never. */
-  readonly brokenAt: number;
+  /** When the cursors were last broken before `at`; -Infinity if never. */
+  brokenBefore(at: number): number;
 }
 
 const REOPEN_MS = 1_000;
@@ -84,7 +84,7 @@ export function wakeBus(kernel: Kernel, forgets: boolean): WakeBus {
     openAt: number;
   }
   const followers = new Set<Follower>();
-  let brokenAt = Number.NEGATIVE_INFINITY;
+  const brokenAt: number[] = [];
 
   function deliver(follower: Follower): void {
     const wait = follower.openAt - kernel.now;
@@ -114,12 +114,10 @@ export function wakeBus(kernel: Kernel, forgets: boolean): WakeBus {
       return () => followers.delete(follower);
     },
     breakCursors() {
-      brokenAt = kernel.now;
+      brokenAt.push(kernel.now);
       for (const follower of followers) follower.openAt = kernel.now + REOPEN_MS;
     },
-    get brokenAt() {
-      return brokenAt;
-    },
+    brokenBefore: (at) => brokenAt.findLast((one) => one < at) ?? Number.NEGATIVE_INFINITY,
   };
   return bus;
 }

@@ -75,7 +75,7 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
     store,
     plan,
     () => confirmed(),
-    () => wakes.brokenAt,
+    (at) => wakes.brokenBefore(at),
   );
   const telegram = modelTelegram(kernel, plan.rates, check);
   confirmed = () => telegram.confirmed;

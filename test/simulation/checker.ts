@@ -1,12 +1,14 @@
 import { deliveryId } from '../../src/delivery/ids.js';
 import { quietMs } from '../../src/delivery/lease-clock.js';
 import { CHUNK_ITEMS, headAt, RESULT_BYTES, resultAt } from '../../src/delivery/packed.js';
+import { partCount, partText } from '../../src/delivery/text/cut-text.js';
+import type { BodyRow } from '../../src/store/models.js';
 import { headCount } from '../../src/store/send-store.js';
-import { type Kernel, WALL_START } from './kernel.js';
+import type { Kernel } from './kernel.js';
 import type { Change, ModelStore } from './model-store.js';
 import type { SentCall, TelegramEvents } from './model-telegram.js';
 import type { Plan } from './plan.js';
-import { BOT, type SimProcess } from './process.js';
+import type { SimProcess } from './process.js';
 import type { Doc } from './rows.js';
 
 /** A broken promise; the run ends with it. */
@@ -23,6 +25,7 @@ export class Violation extends Error {
 interface Made {
   readonly call: SentCall;
   readonly epoch: number;
+  readonly part: number;
 }
 
 /** One delivery as the store has it, with all calls that were made of it. */
@@ -32,7 +35,14 @@ interface Delivery {
   readonly chatId: number;
   readonly chain: string;
   readonly atMostOnce: boolean;
+  /** As it was given, and the messages that it is sent as. */
   readonly text: string;
+  readonly parts: readonly string[];
+  /** The delivery whose dead letter was replayed. */
+  readonly replayOf: string | undefined;
+  /** Parts that are recorded as sent, and those of which that is seen by majority reads. */
+  steps: number;
+  stepsDurable: number;
   state: string;
   /** The outcome is seen by majority reads. */
   durable: boolean;
@@ -41,8 +51,15 @@ interface Delivery {
   readonly calls: Made[];
   /** From when on nothing but the way through the engine could hold its call up; Infinity when something else could. */
   dueAt: number;
-  accepted: number;
-  firstAccepted: number;
+  /** By part: how often Telegram took it, and when first. */
+  readonly accepted: number[];
+  readonly firstAccepted: number[];
+}
+
+/** What an operator has made of a broadcast, as majority reads see it. */
+interface Wish {
+  readonly state: string;
+  readonly since: number;
 }
 
 /** One request as its client knows it. */
@@ -61,6 +78,10 @@ export interface Checker extends TelegramEvents {
   asked(request: ClientRequest): void;
   /** A 202 with ids. Throws Violation. */
   answered(request: ClientRequest, ids: readonly string[]): void;
+  /** A group became a supergroup. */
+  moved(from: number, to: number): void;
+  /** Actors were restarted: what they hold is read again. */
+  restarted(): void;
   blocked(chatId: number): void;
   unblocked(chatId: number): void;
   /** An update that the bot answers. */
@@ -81,10 +102,17 @@ const WAKE_MS = 30;
 /** How long a broken cursor takes to be opened again, ms. */
 const CURSOR_MS = 1_000;
 const CHAT_PAUSE_MS = 1_100;
+/** Longest message of Telegram, UTF-16 units. */
+const MESSAGE_UNITS = 4_096;
 const FINAL_STATUS: ReadonlySet<number> = new Set([200, 400, 403]);
 
-/** Makes the checker of a run. Its methods throw Violation. */
+/** An operator's move is followed within this, ms: a look each second; where the store fails, some looks. */
+const MOVED_CALM_MS = 1_500;
+const MOVED_MS = 40_000;
+
+/** Makes the checker of one bot in a run. Its methods throw Violation. */
 export function checker(
+  bot: string,
   kernel: Kernel,
   store: ModelStore,
   plan: Pick<Plan, 'rates' | 'concurrency' | 'calm'>,
@@ -93,7 +121,16 @@ export function checker(
 ): Checker {
   const { rates, concurrency } = plan;
   const deliveries = new Map<string, Delivery>();
-  const byText = new Map<string, Delivery>();
+  /** By text of a part and chat: the delivery that a call of it is for, a replay in place of what it replays. */
+  const byText = new Map<string, { found: Delivery; part: number }>();
+  /** By whole text and chat: what a client asked for. */
+  const asGiven = new Map<string, Delivery>();
+  /** By the id of a supergroup that of the group it was; and the old ids whose move is durable. */
+  const roots = new Map<number, number>();
+  const movedDurable = new Set<number>();
+  const wishes = new Map<number, Wish>();
+  /** Broadcasts that were paused or cancelled at any time: those behind them may have passed them. */
+  const everMoved = new Set<number>();
   const chains = new Map<string, Delivery[]>();
   const kinds = new Map<number, Doc>();
   const committedPages = new Set<number>();
@@ -101,12 +138,15 @@ export function checker(
   const open = new Set<Delivery>();
   const starts: number[] = [];
   const chatStarts = new Map<number, number>();
-  const refusals = new Map<number, { epoch: number; startedAt: number }[]>();
+  const refusals = new Map<number, { epoch: number; wall: number }[]>();
   const everBlocked = new Set<number>();
   const grantedAt = new Map<number, number>();
   /** By epoch: the at-most-once calls that the owner before had begun. */
   const begunBefore = new Map<number, ReadonlySet<string>>();
   const markedAt = new Map<number, number>();
+  /** By chat: the last call, with how often actors had been restarted then. */
+  const under = new Map<number, { found: Delivery; epoch: number; restarts: number }>();
+  let restarts = 0;
   const requests: ClientRequest[] = [];
   const updates = new Set<number>();
   const outputs = new Set<number>();
@@ -121,14 +161,25 @@ export function checker(
     throw failure;
   }
 
-  const ownerRow = (): Doc | undefined => store.all('Owners').find((row) => row.part === 'send');
+  const rows = (table: Parameters<ModelStore['all']>[0]): Doc[] => store.all(table).filter((row) => row.bot === bot);
+  const ownerRow = (): Doc | undefined => rows('Owners').find((row) => row.part === 'send');
+  const root = (chatId: number): number => roots.get(chatId) ?? chatId;
+  const nameOf = (text: string, chatId: number): string => `${root(chatId)} ${text}`;
 
   function register(delivery: Delivery): void {
-    const name = `${delivery.text}@${delivery.chatId}`;
-    const twice = byText.get(name);
-    if (twice !== undefined) broken('accepted once', `${name} is in the log as ${twice.id} and ${delivery.id}`);
-    deliveries.set(delivery.id, delivery);
-    byText.set(name, delivery);
+    const { id, parts, chatId, text, replayOf } = delivery;
+    const name = nameOf(text, chatId);
+    const twice = asGiven.get(name);
+    if (replayOf !== undefined) checkReplay(delivery, replayOf);
+    else if (twice !== undefined) broken('accepted once', `${name} is in the log as ${twice.id} and ${id}`);
+    else asGiven.set(name, delivery);
+    if (parts.join('').replace(/\s/g, '') !== text.replace(/\s/g, ''))
+      broken('parts', `the parts of ${id} are not its text`);
+    if (parts.some((part) => part.length > MESSAGE_UNITS)) broken('parts', `a part of ${id} is too long for a message`);
+    deliveries.set(id, delivery);
+    parts.forEach((part, at) => {
+      byText.set(nameOf(part, chatId), { found: delivery, part: at });
+    });
     counts.deliveries += 1;
     const chain = chains.get(delivery.chain) ?? [];
     chains.set(delivery.chain, chain);
@@ -145,21 +196,43 @@ export function checker(
   function delivery(place: Delivery['place'], inBroadcast: boolean, given: Partial<Delivery>): Delivery {
     const [n, k, index] = place;
     return {
-      id: deliveryId({ bot: BOT, n, index, ...(inBroadcast ? { k } : {}) }),
+      id: deliveryId({ bot, n, index, ...(inBroadcast ? { k } : {}) }),
       place,
       chatId: 0,
       chain: '',
       atMostOnce: false,
       text: '',
+      parts: [],
+      replayOf: undefined,
+      steps: 0,
+      stepsDurable: 0,
       state: 'queued',
       durable: false,
       provisional: false,
       calls: [],
       dueAt: Number.POSITIVE_INFINITY,
-      accepted: 0,
-      firstAccepted: Number.POSITIVE_INFINITY,
+      accepted: [],
+      firstAccepted: [],
       ...given,
     };
+  }
+
+  const contentOf = (body: BodyRow | undefined): Pick<Delivery, 'text' | 'parts'> =>
+    body === undefined
+      ? { text: '', parts: [] }
+      : { text: body.text, parts: Array.from({ length: partCount(body) }, (_, part) => partText(body, part)) };
+
+  /** A replay is a new delivery of a letter that waits, and the only one. */
+  function checkReplay({ id, text }: Delivery, replayOf: string): void {
+    const original = deliveries.get(replayOf);
+    const letter = rows('DeadLetters').find((row) => row.source === replayOf);
+    if (original === undefined || original.text !== text)
+      broken('replay', `${id} replays ${replayOf}, which is another message`);
+    if (letter?.state !== 'waiting' || letter.replaying !== true)
+      broken('replay', `${id} replays ${replayOf}, whose letter is ${letter?.state} and not marked`);
+    if (original.durable && original.state === 'sent') broken('replay', `${id} replays ${replayOf}, which was sent`);
+    for (const other of deliveries.values())
+      if (other.replayOf === replayOf) broken('replay', `${replayOf} is replayed as ${other.id} and ${id}`);
   }
 
   function onPage(doc: Doc, change: Change): void {
@@ -173,7 +246,12 @@ export function checker(
     for (const key of (doc.keys as string[] | undefined) ?? [])
       if (key.startsWith('u:')) outputs.add(Number(key.slice(2)));
     const heads = doc.heads as Buffer;
-    const bodies = doc.bodies as { text: string }[];
+    const bodies = doc.bodies as BodyRow[];
+    const replays = new Map<number, string>();
+    ((doc.keys as string[] | undefined) ?? []).forEach((key, at) => {
+      const source = /^r:(.*):1$/.exec(key)?.[1];
+      if (source !== undefined) replays.set((doc.keyItems as number[])[at] ?? -1, source);
+    });
     for (let index = 0; index < headCount(heads); index += 1) {
       const head = headAt(heads, index);
       register(
@@ -181,7 +259,8 @@ export function checker(
           chatId: head.chatId,
           chain: `${head.chatId} ${head.lane}`,
           atMostOnce: head.class === 'at-most-once',
-          text: bodies[head.body]?.text ?? '',
+          ...contentOf(bodies[head.body]),
+          replayOf: replays.get(index),
         }),
       );
     }
@@ -189,10 +268,10 @@ export function checker(
 
   /** The only message of a page, to a private chat, with nothing else to do for anybody: it must be called soon. */
   function becomesDue(n: number): void {
-    const first = deliveries.get(deliveryId({ bot: BOT, n, index: 0 }));
+    const first = deliveries.get(deliveryId({ bot, n, index: 0 }));
     if (first === undefined || first.chatId < 0 || headCount(kinds.get(n)?.heads as Buffer) > 1) return;
     for (const other of deliveries.values()) if (other.place[0] !== n && !other.durable) return;
-    if (store.all('Pages').some((page) => page.n !== n && page.open === true)) return;
+    if (rows('Pages').some((page) => page.n !== n && page.open === true)) return;
     const chat = chatStarts.get(first.chatId) ?? Number.NEGATIVE_INFINITY;
     if (kernel.now - chat > CHAT_PAUSE_MS) first.dueAt = kernel.now;
   }
@@ -216,7 +295,7 @@ export function checker(
           chatId,
           chain: `${chatId} broadcast`,
           atMostOnce: (page?.broadcast as { class?: string } | undefined)?.class === 'at-most-once',
-          text: (page?.bodies as { text: string }[] | undefined)?.[0]?.text ?? '',
+          ...contentOf((page?.bodies as BodyRow[] | undefined)?.[0]),
         }),
       );
     }
@@ -231,12 +310,16 @@ export function checker(
     for (let at = 0; at < items.length / RESULT_BYTES; at += 1) {
       const { state } = resultAt(items, at);
       const id = deliveryId({
-        bot: BOT,
+        bot,
         n,
         ...(isBroadcast ? { k, index: at } : { index: k * CHUNK_ITEMS + at }),
       });
       const found = deliveries.get(id);
       if (found === undefined) broken('nothing without a record', `results of ${id}, which is in no page`);
+      const steps = (doc.parts as Record<string, readonly number[]> | undefined)?.[String(at)]?.length ?? 0;
+      if (change.stage === 'committed') found.stepsDurable = steps;
+      else found.steps = steps;
+      if (steps > (found.calls.at(-1)?.part ?? Number.POSITIVE_INFINITY)) open.delete(found);
       if (change.stage === 'committed') {
         // Not when a later row has taken the outcome back meanwhile.
         if (state !== 'queued' && state === found.state) {
@@ -267,8 +350,14 @@ export function checker(
   function settled(found: Delivery, state: string): void {
     found.state = state;
     const { id } = found;
-    if (state === 'sent' && found.accepted === 0)
-      broken('nothing is lost', `${id} is recorded as sent, Telegram never had it`);
+    if (state === 'sent' && found.parts.some((_, part) => (found.accepted[part] ?? 0) === 0))
+      broken(
+        'nothing is lost',
+        `${id} is recorded as sent, Telegram never had ${found.parts.length > 1 ? 'all of ' : ''}it`,
+      );
+    if (state === 'cancelled' && wishOf(found)?.state !== 'cancelled')
+      broken('nothing is lost', `${id} is cancelled, its broadcast is not`);
+    if (state === 'skipped') broken('nothing is lost', `${id} is skipped, nobody has stopped`);
     if (state === 'unknown' && !found.atMostOnce) broken('at-least-once', `${id} became unknown`);
     if (state === 'blocked' && !everBlocked.has(found.chatId))
       broken('nothing is lost', `${id} is blocked, its chat never was`);
@@ -286,11 +375,38 @@ export function checker(
     begunBefore.set(epoch, new Set((doc.begun as string[]) ?? []));
   }
 
+  /** A broadcast's row: who is cancelled stays so, who has ended is done with. */
+  function onBroadcast(doc: Doc, change: Change): void {
+    const n = doc.n as number;
+    const state = doc.state as string;
+    const was = change.before;
+    if (change.stage === 'applied') {
+      if (state === 'paused' || state === 'cancelled') everMoved.add(n);
+      if (was?.state === 'cancelled' && state !== 'cancelled')
+        broken('broadcasts', `${n} was cancelled and is ${state}`);
+      if (was?.finishedAt !== undefined && was.state !== state) broken('broadcasts', `${n} had ended and is ${state}`);
+      return;
+    }
+    if (wishes.get(n)?.state !== state) wishes.set(n, { state, since: kernel.now });
+  }
+
+  const wishOf = ({ place }: Delivery): Doc | undefined => rows('Broadcasts').find((row) => row.n === place[0]);
+
+  /** What is paused or cancelled begins no call: none of an owner that came later, and soon none of this one. */
+  function checkWish({ id, place, steps }: Delivery, part: number, epoch: number): void {
+    const wish = wishes.get(place[0]);
+    if (wish === undefined || (wish.state !== 'paused' && wish.state !== 'cancelled') || steps + part > 0) return;
+    const late = kernel.now - wish.since;
+    if (wish.since < (grantedAt.get(epoch) ?? 0) || late > (plan.calm ? MOVED_CALM_MS : MOVED_MS))
+      broken('broadcasts', `${id} is called, its broadcast is ${wish.state} since ${late.toFixed(0)} ms`);
+  }
+
   function onChat(doc: Doc, change: Change): void {
     const chatId = doc.chatId as number;
     // An update that was handled after the refusal counts as a return, also one that was written before it.
     if (doc.reach === 'ok' && change.before !== undefined && change.before.reach !== 'ok') refusals.delete(chatId);
     if (change.stage !== 'committed') return;
+    if (doc.movedTo !== undefined) movedDurable.add(chatId);
     if (doc.reach === 'ok') markedAt.delete(chatId);
     else if (!markedAt.has(chatId)) markedAt.set(chatId, kernel.now);
   }
@@ -304,17 +420,22 @@ export function checker(
 
   /** True when the call may have to be made again: its process heard no final answer. */
   const mayRepeat = ({ heard }: SentCall): boolean =>
-    heard !== undefined && (heard.kind === 'failure' || !FINAL_STATUS.has(heard.status));
+    heard !== undefined && (heard.kind === 'failure' || !FINAL_STATUS.has(heard.status) || toldNewId(heard.body));
+
+  const toldNewId = (body: unknown): boolean =>
+    (body as { parameters?: { migrate_to_chat_id?: number } } | undefined)?.parameters?.migrate_to_chat_id !==
+    undefined;
 
   const certainlyNotSent = ({ heard }: SentCall): boolean =>
     heard !== undefined &&
     (heard.kind === 'failure' ? heard.beforeFirstByte : heard.status >= 400 && heard.status < 500);
 
-  const hasLetter = ({ id }: Delivery): boolean => store.all('DeadLetters').some((row) => row.source === id);
+  const hasLetter = ({ id }: Delivery): boolean => rows('DeadLetters').some((row) => row.source === id);
 
   function checkOrder(found: Delivery, epoch: number): void {
     for (const earlier of chains.get(found.chain) ?? []) {
       if (earlier === found) return;
+      if (earlier.place[0] !== found.place[0] && everMoved.has(earlier.place[0])) continue;
       // To a chat that was blocked it ends without a call: nobody waits for that to be durable.
       if (earlier.calls.length === 0 && everBlocked.has(earlier.chatId)) continue;
       // Begun by an owner before, or given up by it: it is never called again, only its end is not written yet.
@@ -325,19 +446,33 @@ export function checker(
     }
   }
 
-  function checkChat(found: Delivery, epoch: number): void {
+  function checkChat(found: Delivery, chatId: number, epoch: number): void {
     for (const other of open) {
-      if (other === found || other.chatId !== found.chatId) continue;
       const last = other.calls.at(-1);
+      if (other === found || last?.call.chatId !== chatId) continue;
       if (last?.epoch === epoch && !mayRepeat(last.call))
         broken('one unsettled call a chat', `${found.id} is called, ${other.id} of the same chat is not settled`);
     }
   }
 
-  function checkRepeat(found: Delivery, epoch: number): void {
+  /** Parts go one after the other, each when the one before is durable; nothing comes between them as long as nothing has to be read again. */
+  function checkParts(found: Delivery, part: number, chatId: number, epoch: number): void {
+    if (part > 0 && found.stepsDurable < part)
+      broken('parts', `part ${part} of ${found.id} is called, ${found.stepsDurable} before it are durable`);
+    if (part < Math.min(found.stepsDurable, found.steps) && !found.provisional)
+      broken('parts', `part ${part} of ${found.id} is called, it is recorded as sent`);
+    const before = under.get(chatId);
+    if (before === undefined || before.found === found || before.epoch !== epoch || before.restarts !== restarts)
+      return;
+    if (before.found.steps > 0 && before.found.state === 'queued')
+      broken('parts', `${found.id} is called between the parts of ${before.found.id}`);
+  }
+
+  function checkRepeat(found: Delivery, part: number, epoch: number): void {
     if (found.durable && !found.provisional)
       broken('at-least-once', `${found.id} is called, its outcome is durable: ${found.state}`);
-    for (const { call, epoch: then } of found.calls) {
+    for (const { call, epoch: then, part: other } of found.calls) {
+      if (other !== part) continue;
       if (found.atMostOnce && !certainlyNotSent(call))
         broken('at-most-once', `${found.id} is called again, its call before may have arrived`);
       if (then === epoch && !mayRepeat(call))
@@ -375,11 +510,11 @@ export function checker(
   function checkReach(chatId: number, epoch: number): void {
     const known = refusals.get(chatId) ?? [];
     if (known.length === 0) return;
-    const row = store.all('Chats').find((one) => one.chatId === chatId);
-    const wrote =
-      row?.lastUpdateAt instanceof Date ? row.lastUpdateAt.getTime() - WALL_START : Number.NEGATIVE_INFINITY;
+    const row = rows('Chats').find((one) => one.chatId === chatId);
+    const wrote = row?.lastUpdateAt instanceof Date ? row.lastUpdateAt.getTime() : Number.NEGATIVE_INFINITY;
     for (const refusal of known) {
-      if (wrote >= refusal.startedAt) continue;
+      // By the wall clocks of the two processes, which may differ.
+      if (wrote >= refusal.wall) continue;
       if (refusal.epoch === epoch) broken('unreachable', `chat ${chatId} is called again in one tenure`);
       const marked = markedAt.get(chatId) ?? Number.POSITIVE_INFINITY;
       if (marked < (grantedAt.get(epoch) ?? 0))
@@ -394,47 +529,60 @@ export function checker(
     },
     onChange(change) {
       const { doc, table } = change;
+      if (doc.bot !== bot) return;
       if (table === 'Pages') onPage(doc, change);
       else if (table === 'BroadcastPages') onBroadcastPage(doc, change);
       else if (table === 'Results') onResults(doc, change);
       else if (table === 'Owners') onOwners(doc, change);
       else if (table === 'Chats') onChat(doc, change);
+      else if (table === 'Broadcasts') onBroadcast(doc, change);
       else if (table === 'Updates') onUpdate(doc, change);
     },
     begun(call) {
       counts.calls += 1;
-      const found = byText.get(`${call.text}@${call.chatId}`);
-      if (found === undefined) broken('nothing without a record', `a call of ${call.text}, which is in no page`);
-      const epoch = (call.by as SimProcess).line.holding?.grant?.epoch;
+      const { chatId, text } = call;
+      const { found, part = 0 } = byText.get(nameOf(text, chatId)) ?? {};
+      if (found === undefined)
+        broken('nothing without a record', `a call of ${text.slice(0, 40)}, which is in no page`);
+      const epoch = (call.by as SimProcess).lineOf(bot).holding?.grant?.epoch;
       const row = ownerRow();
       if (epoch === undefined) broken('one owner', `${found.id} is called without a lease`);
       if (row?.epoch !== epoch)
         broken('one owner', `${found.id} is called under epoch ${epoch}, the store has ${row?.epoch}`);
-      checkRepeat(found, epoch);
+      if (found.chatId !== chatId && root(found.chatId) === found.chatId && !movedDurable.has(found.chatId))
+        broken('migrated', `${found.id} goes to ${chatId}, and it is not durable that ${found.chatId} has become it`);
+      checkRepeat(found, part, epoch);
+      checkParts(found, part, chatId, epoch);
       checkOrder(found, epoch);
-      checkChat(found, epoch);
-      checkReach(call.chatId, epoch);
-      checkRates(call.chatId);
+      checkChat(found, chatId, epoch);
+      checkWish(found, part, epoch);
+      checkReach(chatId, epoch);
+      checkRates(chatId);
       checkPrompt(found, epoch);
-      found.calls.push({ call, epoch });
+      found.calls.push({ call, epoch, part });
+      under.set(chatId, { found, epoch, restarts });
       made.set(call, found);
       open.add(found);
       checkDoubt(epoch);
     },
     arrived(call, status) {
       const found = made.get(call);
-      if (found === undefined || status !== 200) return;
-      found.accepted += 1;
-      found.firstAccepted = Math.min(found.firstAccepted, kernel.now);
-      if (found.accepted > 1) counts.repeated += 1;
-      if (found.atMostOnce && found.accepted > 1) broken('at-most-once', `Telegram took ${found.id} twice`);
+      const part = found?.calls.find((one) => one.call === call)?.part;
+      if (found === undefined || part === undefined || status !== 200) return;
+      found.firstAccepted[part] ??= kernel.now;
+      found.accepted[part] = (found.accepted[part] ?? 0) + 1;
+      const isAgain = (found.accepted[part] ?? 0) > 1;
+      if (isAgain) counts.repeated += 1;
+      if (found.atMostOnce && isAgain) broken('at-most-once', `Telegram took ${found.id} twice`);
+      if (part > 0 && found.accepted[part - 1] === undefined)
+        broken('parts', `part ${part} of ${found.id} reached Telegram, the one before has not`);
     },
     ended(call) {
       const found = made.get(call);
       const last = found?.calls.find((one) => one.call === call);
       if (last === undefined || call.heard?.kind !== 'answer' || call.heard.status !== 403) return;
       const known = refusals.get(call.chatId) ?? [];
-      known.push({ epoch: last.epoch, startedAt: call.at });
+      known.push({ epoch: last.epoch, wall: call.wall });
       refusals.set(call.chatId, known);
     },
     asked(request) {
@@ -455,6 +603,12 @@ export function checker(
           broken('accepted', `202 with ${ids[index]} for ${message.text}, which is ${found.text}`);
       });
     },
+    moved(from, to) {
+      roots.set(to, root(from));
+    },
+    restarted() {
+      restarts += 1;
+    },
     blocked(chatId) {
       everBlocked.add(chatId);
     },
@@ -466,18 +620,20 @@ export function checker(
     },
     unsettled() {
       for (const one of deliveries.values()) if (!one.durable) return `${one.id} (${one.text}) is ${one.state}`;
-      const page = store.all('Pages').find((row) => row.open === true);
+      const page = rows('Pages').find((row) => row.open === true);
       if (page !== undefined) return `page ${page.n} is open`;
-      const row = store.all('Broadcasts').find((one) => one.state !== 'done');
-      if (row !== undefined) return `broadcast ${row.n} is ${row.state}`;
+      const row = rows('Broadcasts').find((one) => one.finishedAt === undefined);
+      if (row !== undefined) return `broadcast ${row.n} is ${row.state} and has not ended`;
+      const letter = rows('DeadLetters').find((one) => one.replaying === true || one.requeue === true);
+      if (letter !== undefined) return `the replay of ${letter.source} has begun and not ended`;
       for (const updateId of updates) {
-        const update = store.all('Updates').find((one) => one.updateId === updateId);
+        const update = rows('Updates').find((one) => one.updateId === updateId);
         if (update?.state !== 'settled' && update?.state !== 'dead') return `update ${updateId} is ${update?.state}`;
       }
       return undefined;
     },
     end() {
-      const known = new Map(store.all('Updates').map((row) => [row.updateId as number, row.state]));
+      const known = new Map(rows('Updates').map((row) => [row.updateId as number, row.state]));
       for (const updateId of updates) {
         if (updateId < confirmed() && !known.has(updateId))
           broken('nothing is lost', `update ${updateId} was confirmed and is not stored`);
@@ -486,7 +642,7 @@ export function checker(
       }
       for (const request of requests) {
         if (request.broadcast) continue;
-        const there = request.messages.filter(({ text, chatId }) => byText.has(`${text}@${chatId}`)).length;
+        const there = request.messages.filter(({ text, chatId }) => asGiven.has(nameOf(text, chatId))).length;
         if (there !== 0 && there !== request.messages.length)
           broken('accepted', `${there} of ${request.messages.length} messages of a request are in the log`);
         if (request.answeredAt !== undefined && there === 0)
@@ -494,6 +650,7 @@ export function checker(
       }
       checkClientOrder();
       checkBroadcasts();
+      checkLetters();
     },
   };
 
@@ -502,7 +659,7 @@ export function checker(
     const byChain = new Map<string, { request: ClientRequest; index: number; delivery: Delivery }[]>();
     for (const request of requests) {
       request.messages.forEach(({ text, chatId, lane }, index) => {
-        const found = byText.get(`${text}@${chatId}`);
+        const found = asGiven.get(nameOf(text, chatId));
         if (found === undefined) return;
         const chain = byChain.get(`${chatId} ${lane}`) ?? [];
         byChain.set(`${chatId} ${lane}`, chain);
@@ -517,7 +674,10 @@ export function checker(
             a.request === b.request
               ? a.index < b.index
               : a.request.answeredAt !== undefined && a.request.answeredAt < b.request.issuedAt;
-          if (first && b.delivery.firstAccepted < a.delivery.firstAccepted)
+          if (
+            first &&
+            (b.delivery.firstAccepted[0] ?? Number.POSITIVE_INFINITY) < Math.max(...a.delivery.firstAccepted)
+          )
             broken(
               'order',
               `${b.delivery.text} reached Telegram before ${a.delivery.text}, whose 202 came before it was asked`,
@@ -527,24 +687,41 @@ export function checker(
     }
   }
 
+  /** Who is in the audience was met once, or is counted as not met by a cancelled one; the figures are right. */
   function checkBroadcasts(): void {
-    for (const row of store.all('Broadcasts')) {
-      const items = [...deliveries.values()].filter((one) => one.place[0] === row.n);
-      const chats = new Set(items.map((one) => one.chatId));
-      const people = store.all('Chats').filter((one) => one.subscription === 'active' && one.type === 'private');
-      for (const person of people)
-        if (!chats.has(person.chatId as number))
-          broken('nothing is lost', `broadcast ${row.n} never met ${person.chatId}`);
-      const counted = Object.values(row.sum as Record<string, number>).reduce((sum, one) => sum + one, 0);
-      if (counted !== items.length) broken('figures', `broadcast ${row.n} counts ${counted} of ${items.length} people`);
-      for (const state of ['sent', 'blocked', 'dead', 'unknown']) {
-        const real = items.filter((one) => one.state === state).length;
-        if ((row.sum as Record<string, number>)[state] !== real)
-          broken(
-            'figures',
-            `broadcast ${row.n} counts ${(row.sum as Record<string, number>)[state]} ${state}, there are ${real}`,
-          );
-      }
+    for (const row of rows('Broadcasts')) {
+      const { n, state } = row as { n: number; state: string };
+      const sum = row.sum as Record<string, number>;
+      const items = [...deliveries.values()].filter((one) => one.place[0] === n);
+      const met = new Set(items.map((one) => root(one.chatId)));
+      if (met.size !== items.length) broken('nothing twice', `broadcast ${n} meets somebody twice`);
+      const { types } = (kinds.get(n) as { broadcast: { audience: { types: string[] } } }).broadcast.audience;
+      const people = rows('Chats').filter(
+        (one) => one.subscription === 'active' && types.includes(String(one.type)) && one.movedTo === undefined,
+      );
+      const missed = people.filter((one) => !met.has(root(one.chatId as number)));
+      if (state === 'done' && missed.length > 0)
+        broken('nothing is lost', `broadcast ${n} never met ${missed[0]?.chatId}`);
+      const expected: Record<string, number> = { skipped: missed.length };
+      for (const one of items) expected[one.state] = (expected[one.state] ?? 0) + 1;
+      for (const [name, counted] of Object.entries(sum))
+        if (counted !== (expected[name] ?? 0))
+          broken('figures', `broadcast ${n} counts ${counted} ${name}, there are ${expected[name] ?? 0}`);
+      if (row.total !== people.length)
+        broken('figures', `broadcast ${n} has a total of ${row.total}, there are ${people.length} people`);
+    }
+  }
+
+  /** What was replayed has its one delivery, what was dropped has none. */
+  function checkLetters(): void {
+    const replays = new Map(
+      [...deliveries.values()].flatMap((one) => (one.replayOf === undefined ? [] : [[one.replayOf, one]])),
+    );
+    for (const { queue, source, state, replayedAs } of rows('DeadLetters')) {
+      if (queue !== 'deliveries') continue;
+      const replay = replays.get(source as string);
+      if ((state === 'replayed') !== (replay !== undefined) || replay?.id !== replayedAs)
+        broken('replay', `the letter of ${source} is ${state} as ${replayedAs}, its replay is ${replay?.id}`);
     }
   }
 }

@@ -8,6 +8,8 @@ export interface Host {
   suspendedUntil: number;
   /** How far its monotonic clock is behind, since it stood still with the machine, ms. */
   behindMs: number;
+  /** How far its wall clock is ahead of true time (behind when negative), ms. */
+  wallAheadMs: number;
 }
 
 interface Event {
@@ -152,7 +154,7 @@ function kernelOf(seed: number, keepLines: boolean, quiet: () => Promise<void>):
     },
     clockOf: (host) => ({
       now: () => now - host.behindMs,
-      wallNow: () => WALL_START + now,
+      wallNow: () => WALL_START + now + host.wallAheadMs,
       setTimer(delayMs, run) {
         const localAt = onGrid(now - host.behindMs + Math.max(0, delayMs));
         const event = add(localAt + host.behindMs, run, host, localAt);

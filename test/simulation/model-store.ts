@@ -22,7 +22,8 @@ export interface StoreWeather {
 
 interface Row {
   readonly id: ObjectId;
-  current: Doc;
+  /** Undefined once it is deleted. */
+  current: Doc | undefined;
   /** As majority reads see it. */
   committed: Doc | undefined;
 }
@@ -48,6 +49,8 @@ export interface ModelStore {
   weather: StoreWeather;
   /** Virtual time until which no process reaches it. */
   awayUntil: number;
+  /** Virtual time until which its disk is full: every write is refused, reads go on. */
+  fullUntil: number;
   /** What `process` may use in place of the driver. `rewrite` may change its calls: for planted bugs. */
   open(host: Host, rewrite?: Rewrite): Store;
   /** Changes at once and seen by all, as an import before the run. */
@@ -112,16 +115,36 @@ export function modelStore(kernel: Kernel): ModelStore {
 
   function put(table: Table, row: Row, doc: Doc, before: Doc | undefined): void {
     row.current = doc;
+    if (before !== undefined) forgetKeys(table, row, before);
     for (const index of table.unique) for (const key of keysOf(index, doc)) table.byKey.set(key, row);
     kernel.trace(() => `store ${table.name} ${JSON.stringify(traced(doc))}`);
     tell({ table: table.name, doc, before, stage: 'applied' });
-    // Writes are seen in the order in which they were applied, some time later.
+    whenCommitted(() => {
+      row.committed = doc;
+      tell({ table: table.name, doc, before, stage: 'committed' });
+    });
+  }
+
+  function forgetKeys(table: Table, row: Row, doc: Doc): void {
+    for (const index of table.unique)
+      for (const key of keysOf(index, doc)) if (table.byKey.get(key) === row) table.byKey.delete(key);
+  }
+
+  /** Writes are seen in the order in which they were applied, some time later. */
+  function whenCommitted(run: () => void): void {
     const { commitMs } = store.weather;
     const lag = random.chance(0.03) ? random.next() * commitMs * 20 : random.next() * commitMs;
     committedAt = Math.max(committedAt, kernel.now + lag);
-    kernel.after(committedAt - kernel.now, () => {
-      row.committed = doc;
-      tell({ table: table.name, doc, before, stage: 'committed' });
+    kernel.after(committedAt - kernel.now, run);
+  }
+
+  function remove(table: Table, row: Row, doc: Doc): void {
+    row.current = undefined;
+    forgetKeys(table, row, doc);
+    kernel.trace(() => `store ${table.name} deleted ${JSON.stringify(traced(doc))}`);
+    whenCommitted(() => {
+      row.committed = undefined;
+      table.rows.splice(table.rows.indexOf(row), 1);
     });
   }
 
@@ -155,9 +178,9 @@ export function modelStore(kernel: Kernel): ModelStore {
     update: Doc,
     upsert: boolean,
   ): { matched: number; upserted?: ObjectId; before: Doc | null } {
-    const row = candidates(table, filter).find((one) => matches(one.current, filter));
-    if (row !== undefined) {
-      const before = row.current;
+    const row = candidates(table, filter).find((one) => fits(one, filter));
+    const before = row?.current;
+    if (row !== undefined && before !== undefined) {
       const after = updated(before, update, false);
       checkUnique(table, after, row);
       put(table, row, after, before);
@@ -167,8 +190,12 @@ export function modelStore(kernel: Kernel): ModelStore {
     return { matched: 0, upserted: insertRow(table, updated(seedOf(filter), update, true)), before: null };
   }
 
+  const fits = ({ current }: Row, filter: Doc): boolean => current !== undefined && matches(current, filter);
+
   function find(table: Table, filter: Doc): Doc[] {
-    return candidates(table, filter).flatMap(({ committed }) =>
+    // An index leads to what is applied; what is committed may still be under another key.
+    const rows = table.name === 'Chats' ? table.rows : candidates(table, filter);
+    return rows.flatMap(({ committed }) =>
       committed !== undefined && matches(committed, filter) ? [copied(committed)] : [],
     );
   }
@@ -211,6 +238,11 @@ export function modelStore(kernel: Kernel): ModelStore {
         kernel.after(there, () => {
           if (kernel.now < store.awayUntil) {
             fail('away', 0);
+            return;
+          }
+          if (write && kernel.now < store.fullUntil) {
+            kernel.fault('store: refused, the disk is full');
+            kernel.after(way(), () => reject(full()), host);
             return;
           }
           let end: () => void;
@@ -257,22 +289,19 @@ export function modelStore(kernel: Kernel): ModelStore {
 
     return {
       find(given: Doc) {
-        let field: string | undefined;
-        let direction = 1;
+        let order: [string, number][] = [];
         let most = 0;
         const filter = rewrite(name, 'find', given);
         const read = (limit: number): Promise<Doc[]> =>
           call(host, `${name}.find`, false, () => {
             const found = find(table, filter);
-            if (field !== undefined) {
-              const by = field;
-              found.sort((a, b) => direction * compare(a[by], b[by]));
-            }
+            for (const [field, direction] of order.toReversed())
+              found.sort((a, b) => direction * compare(a[field], b[field]));
             return limit === 0 ? found : found.slice(0, limit);
           });
         const cursor = {
-          sort(order: Record<string, 1 | -1>) {
-            [[field, direction]] = Object.entries(order) as [[string, number]];
+          sort(given: Record<string, 1 | -1>) {
+            order = Object.entries(given);
             return cursor;
           },
           limit(count: number) {
@@ -313,14 +342,26 @@ export function modelStore(kernel: Kernel): ModelStore {
         const update = copied(change);
         return call(host, `${name}.updateOne`, true, () => {
           const done = updateOne(table, filter, update, options.upsert === true);
-          return { matchedCount: done.matched, modifiedCount: done.matched };
+          const upsertedCount = done.upserted === undefined ? 0 : 1;
+          return { matchedCount: done.matched, modifiedCount: done.matched, upsertedCount };
+        });
+      },
+      deleteOne(given: Doc) {
+        const filter = copied(given);
+        return call(host, `${name}.deleteOne`, true, () => {
+          const row = candidates(table, filter).find((one) => fits(one, filter));
+          if (row?.current !== undefined) remove(table, row, row.current);
+          return { deletedCount: row === undefined ? 0 : 1 };
         });
       },
       updateMany(given: Doc, change: Doc) {
         const [filter, update] = [copied(given), copied(change)];
         return call(host, `${name}.updateMany`, true, () => {
-          const found = table.rows.filter((row) => matches(row.current, filter));
-          for (const row of found) put(table, row, updated(row.current, update, false), row.current);
+          const found = table.rows.filter((row) => fits(row, filter));
+          for (const row of found) {
+            const before = row.current as Doc;
+            put(table, row, updated(before, update, false), before);
+          }
           return { matchedCount: found.length, modifiedCount: found.length };
         });
       },
@@ -342,6 +383,7 @@ export function modelStore(kernel: Kernel): ModelStore {
   const store: ModelStore = {
     weather: { latencyMs: 3, commitMs: 2, lost: 0, answerLost: 0, late: 0, cut: 0, slow: 0 },
     awayUntil: 0,
+    fullUntil: 0,
     open(host, rewrite = (_table, _method, filter) => filter) {
       const models = Object.fromEntries(
         UNIQUE.map(({ name }) => [name, { collection: collection(name, host, rewrite) }]),
@@ -359,7 +401,7 @@ export function modelStore(kernel: Kernel): ModelStore {
       const row = table.rows.at(-1);
       if (row !== undefined) row.committed = row.current;
     },
-    all: (name) => tableOf(name).rows.map((row) => row.current),
+    all: (name) => tableOf(name).rows.flatMap(({ current }) => (current === undefined ? [] : [current])),
     onChange(listener) {
       listeners.push(listener);
     },
@@ -369,6 +411,11 @@ export function modelStore(kernel: Kernel): ModelStore {
 
 /** What of a document belongs to the run: ids and times that the code takes from the machine do not. */
 const UNTRACED: ReadonlySet<string> = new Set(['_id', 'at', 'closedAt', 'blockedAt', 'createdAt', 'settledAt']);
+
+/** As the store answers a write when its disk is full. */
+function full(): Error {
+  return Object.assign(new Error('no room'), { name: 'MongoServerError', code: 14_031, codeName: 'OutOfDiskSpace' });
+}
 
 function traced(doc: Doc): unknown {
   return Object.fromEntries(

@@ -26,6 +26,8 @@ export interface SentCall {
   readonly text: string;
   readonly by: Host;
   readonly at: number;
+  /** When it was begun by its process's wall clock, epoch ms. */
+  readonly wall: number;
   /** What its process heard of it; undefined as long as it heard nothing. */
   heard: Answer | undefined;
   /** True once Telegram has taken the message. */
@@ -54,6 +56,8 @@ export interface ModelTelegram {
   /** Until then every call ends with that status; getMe too unless `spares`. */
   outage: { until: number; status: number; spares: boolean };
   readonly blocked: Set<number>;
+  /** Groups that became supergroups: the new ids. The old ones are refused with them. */
+  readonly moved: Map<number, number>;
   /** 429s that its limits (not chance) have answered. */
   readonly limited: number;
   /** The highest offset that getUpdates has confirmed: what is below is gone here. */
@@ -64,6 +68,8 @@ export interface ModelTelegram {
 }
 
 const RETRY_AFTER_S = 3;
+/** A text is traced as far as that. */
+const TRACED_UNITS = 24;
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 
@@ -75,15 +81,16 @@ const refusal = (code: number, description: string, parameters?: object): Answer
 });
 const failure = (beforeFirstByte: boolean, reason: string): Answer => ({ kind: 'failure', beforeFirstByte, reason });
 
-/** Makes a Telegram with the rates that the bot is set to. Texts that begin with `poison` are never taken (400); with `cursed` they always end with 500. */
+/** Makes a Telegram with the rates that the bot is set to. Texts with `poison` are never taken (400); those that begin with `cursed` always end with 500. */
 export function modelTelegram(
   kernel: Kernel,
+  bot: string,
   rates: { readonly perSecond: number; readonly perChatSecond: number; readonly perGroupMinute: number },
   events: TelegramEvents,
 ): ModelTelegram {
   const { random } = kernel;
   const chats = new Map<number, number[]>();
-  const bot: number[] = [];
+  const takenAt: number[] = [];
   let frozenUntil = 0;
   let tokens = rates.perSecond;
   let tokensAt = 0;
@@ -105,7 +112,7 @@ export function modelTelegram(
       return true;
     if (chatId < 0 && rates.perGroupMinute > 0 && within(chat, MINUTE_MS) >= rates.perGroupMinute) return true;
     if (rates.perSecond <= 0) return false;
-    if (telegram.limits !== 'bucket') return within(bot, SECOND_MS) >= rates.perSecond;
+    if (telegram.limits !== 'bucket') return within(takenAt, SECOND_MS) >= rates.perSecond;
     tokens = Math.min(rates.perSecond, tokens + ((kernel.now - tokensAt) * rates.perSecond) / SECOND_MS);
     tokensAt = kernel.now;
     return tokens < 1;
@@ -132,13 +139,16 @@ export function modelTelegram(
       return refusal(429, `Too Many Requests: retry after ${seconds}`, { retry_after: seconds });
     }
     if (telegram.blocked.has(chatId)) return refusal(403, 'Forbidden: bot was blocked by the user');
-    if (text.startsWith('poison')) return refusal(400, "Bad Request: can't parse entities");
+    const to = telegram.moved.get(chatId);
+    if (to !== undefined)
+      return refusal(400, 'Bad Request: group chat was upgraded to a supergroup chat', { migrate_to_chat_id: to });
+    if (text.includes('poison')) return refusal(400, "Bad Request: can't parse entities");
     if (text.startsWith('cursed')) return refusal(500, 'Internal Server Error');
     const chat = chats.get(chatId) ?? [];
     chat.push(kernel.now);
     chats.set(chatId, chat);
-    bot.push(kernel.now);
-    if (bot.length > 200) bot.splice(0, 100);
+    takenAt.push(kernel.now);
+    if (takenAt.length > 200) takenAt.splice(0, 100);
     tokens -= 1;
     messages += 1;
     call.accepted = true;
@@ -148,7 +158,7 @@ export function modelTelegram(
   function getMe(): Answer {
     const { outage } = telegram;
     if (kernel.now < outage.until && !outage.spares) return refusal(outage.status, 'the whole bot');
-    return ok({ id: 7, is_bot: true, username: 'simulated_bot', first_name: 'Simulated' });
+    return ok({ id: Number(bot), is_bot: true, username: 'simulated_bot', first_name: 'Simulated' });
   }
 
   function getUpdates(
@@ -197,6 +207,7 @@ export function modelTelegram(
     limits: 'sliding',
     outage: { until: 0, status: 500, spares: false },
     blocked: new Set(),
+    moved: new Map(),
     get limited() {
       return limited;
     },
@@ -216,6 +227,7 @@ export function modelTelegram(
                   text: (payload as { text: string }).text,
                   by: host,
                   at: kernel.now,
+                  wall: kernel.clockOf(host).wallNow(),
                   heard: undefined,
                   accepted: false,
                   said: undefined,
@@ -242,7 +254,7 @@ export function modelTelegram(
           };
           options.signal?.addEventListener('abort', abort, { once: true });
           if (sent !== undefined) {
-            kernel.trace(() => `send ${sent.chatId} ${sent.text}`);
+            kernel.trace(() => `send ${bot} ${sent.chatId} ${sent.text.slice(0, TRACED_UNITS)}`);
             events.begun(sent);
             if (random.chance(weather.refused)) {
               kernel.fault('telegram: connection refused');
@@ -281,7 +293,7 @@ export function modelTelegram(
             if (sent !== undefined) {
               const answer = take(sent);
               sent.said = answer.kind === 'answer' ? answer.status : 0;
-              kernel.trace(() => `arrive ${sent.chatId} ${sent.text} ${sent.said}`);
+              kernel.trace(() => `arrive ${bot} ${sent.chatId} ${sent.text.slice(0, TRACED_UNITS)} ${sent.said}`);
               events.arrived(sent, sent.said);
               back(answer);
             } else if (method === 'getUpdates') {

@@ -8,6 +8,10 @@ export interface Plan {
   /** Nothing goes wrong but the jitter of the network: then nothing may be repeated, limited or late. */
   readonly calm: boolean;
   readonly processes: number;
+  /** Bots that all processes serve. */
+  readonly bots: readonly string[];
+  /** How far the wall clock of a new machine may be off, ms. */
+  readonly wallsApartMs: number;
   readonly concurrency: number;
   readonly rates: Rates;
   readonly limits: LimitKind;
@@ -17,6 +21,10 @@ export interface Plan {
   readonly chats: readonly number[];
   /** Who is subscribed to broadcasts, and the people of one page of them. */
   readonly people: readonly number[];
+  /** Of the requests. */
+  readonly broadcastShare: number;
+  /** Of the messages: those too long for one. */
+  readonly longShare: number;
   readonly broadcastPage: number;
   /** Virtual ms after which everything works. */
   readonly faultsEndMs: number;
@@ -47,8 +55,31 @@ const KINDS = [
   'unblock',
   'write',
   'write',
+  'disk full',
+  'clock set',
+  'migrate',
+  'migrate',
+  'pause',
+  'pause',
+  'cancel',
+  'replay',
+  'replay',
+  'drop',
 ] as const;
-const CALM_KINDS = ['drain', 'write', 'block', 'unblock', 'start', 'cursors', 'cursors', 'cursors'] as const;
+const CALM_KINDS = [
+  'drain',
+  'write',
+  'block',
+  'unblock',
+  'start',
+  'cursors',
+  'cursors',
+  'cursors',
+  'migrate',
+  'pause',
+  'cancel',
+  'clock set',
+] as const;
 
 /** What can happen. */
 export type IncidentKind = (typeof KINDS)[number] | (typeof CALM_KINDS)[number];
@@ -60,7 +91,7 @@ export function planOf(random: SeededRandom, forceCalm = false): Plan {
   const share = (most: number): number => (calm || random.chance(0.5) ? 0 : random.next() * most);
   const faultsEndMs = random.whole(8, 40) * 1_000;
   const kinds = calm ? CALM_KINDS : random.chance(0.5) ? KINDS : KINDS.filter(() => random.chance(0.5));
-  const incidents = Array.from({ length: kinds.length === 0 ? 0 : random.whole(0, calm ? 20 : 12) }, () => ({
+  const incidents = Array.from({ length: kinds.length === 0 ? 0 : random.whole(0, calm ? 20 : 16) }, () => ({
     atMs: random.next() * faultsEndMs,
     kind: random.pick(kinds),
   }));
@@ -72,6 +103,8 @@ export function planOf(random: SeededRandom, forceCalm = false): Plan {
   ];
   return {
     calm,
+    bots: random.chance(0.2) ? ['7', '8'] : ['7'],
+    wallsApartMs: random.chance(0.5) ? 0 : random.next() * 20_000,
     processes: random.whole(calm ? 2 : 1, 3),
     concurrency: random.pick([1, 2, 4, 4, 8, 16]),
     rates: { perSecond: random.pick([30, 30, 10, 5]), perChatSecond: random.pick([1, 1, 2]), perGroupMinute: 20 },
@@ -79,7 +112,9 @@ export function planOf(random: SeededRandom, forceCalm = false): Plan {
     clients: random.whole(1, calm ? 2 : 4),
     requests: random.whole(3, 25),
     chats,
-    people: random.chance(0.5) ? chats.filter((chat) => chat > 0) : [],
+    people: random.chance(0.5) ? chats : [],
+    broadcastShare: random.pick([0.1, 0.3]),
+    longShare: random.chance(0.5) ? 0.06 : 0,
     broadcastPage: random.whole(2, 6),
     faultsEndMs,
     store: {

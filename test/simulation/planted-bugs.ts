@@ -3,6 +3,7 @@ import type { SendLine } from '../../src/actors/send-line.js';
 import type { KnownResult } from '../../src/delivery/ledger.js';
 import { silentLog } from '../../src/log.js';
 import type { Acceptance } from '../../src/store/acceptance.js';
+import type { BroadcastStore } from '../../src/store/broadcast-store.js';
 import { type AppendedPage, type PageLog, pageLog } from '../../src/store/page-log.js';
 import type { SendStore } from '../../src/store/send-store.js';
 import type { Store } from '../../src/store/store.js';
@@ -17,6 +18,7 @@ export interface PlantedBug {
   readonly acceptance?: (real: Acceptance) => Acceptance;
   readonly client?: (real: TelegramClient, kernel: Kernel, host: Host) => TelegramClient;
   readonly sendStore?: (real: SendStore, kernel: Kernel, host: Host) => SendStore;
+  readonly broadcasts?: (real: BroadcastStore) => BroadcastStore;
   readonly line?: (real: SendLine) => SendLine;
   /** A wake that came while the cursor was being opened again is lost. */
   readonly cursorForgets?: boolean;

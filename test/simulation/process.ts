@@ -12,6 +12,7 @@ import type { Feature } from '../../src/feature.js';
 import { silentLog } from '../../src/log.js';
 import { type Acceptance, acceptance } from '../../src/store/acceptance.js';
 import { broadcastStore } from '../../src/store/broadcast-store.js';
+import { type DeadLetters, deadLetters } from '../../src/store/dead-letters.js';
 import { inbox } from '../../src/store/inbox.js';
 import { type LeaseKeeper, leaseKeeper } from '../../src/store/lease-keeper.js';
 import { type PageLog, pageLog } from '../../src/store/page-log.js';
@@ -24,14 +25,13 @@ import type { ModelStore } from './model-store.js';
 import type { ModelTelegram } from './model-telegram.js';
 import type { PlantedBug } from './planted-bugs.js';
 
-/** The bot of every run. */
-export const BOT = '7';
 /** As src/system.ts builds them, with fewer shards: chats are few. */
 const SHARDS = 2;
 const ANSWER: Feature = {
   name: 'answer',
   fallback: () => async (context) => {
-    if ('message' in context.update) await context.reply(`re ${context.update.update_id}`);
+    if ('message' in context.update && 'text' in context.update.message)
+      await context.reply(`re ${context.update.update_id}`);
   },
 };
 
@@ -45,7 +45,11 @@ export interface SimProcess extends Host {
   readonly name: string;
   readonly concurrency: number;
   readonly actors: ActorSystem;
-  readonly line: SendLine;
+  /** The line of a bot. */
+  lineOf(bot: string): SendLine;
+  /** The store as operators' commands on this process use it. */
+  readonly store: Store;
+  readonly deadLetters: DeadLetters;
   readonly acceptance: Acceptance;
   /** False from a SIGTERM on: the API answers 503. */
   readonly accepting: boolean;
@@ -58,6 +62,8 @@ export interface SimProcess extends Host {
   kill(): void;
   /** Everything stands still; with `frozen` the monotonic clock too, as in a suspended machine. */
   suspend(ms: number, frozen: boolean): void;
+  /** The wall clock is set. One whose monotonic clock has stood still is spared, and one whose wall clock was set is never frozen: with both nobody could know how long a lease holds. */
+  setWall(aheadMs: number): void;
   /** SIGTERM. */
   drain(withinMs: number): Promise<void>;
 }
@@ -66,8 +72,8 @@ export interface SimProcess extends Host {
 export interface WakeBus {
   /** Shares of the wakes that are lost or come twice. */
   weather: { lost: number; doubled: number };
-  wake(): void;
-  follow(host: Host, listener: () => void): () => void;
+  wake(bot: string): void;
+  follow(host: Host, bot: string, listener: () => void): () => void;
   /** All cursors end, as with a new primary; each is opened again after a second, from where it was: src/store/wakes.ts. */
   breakCursors(): void;
   /** When the cursors were last broken before `at`; -Infinity if never. */
@@ -80,6 +86,7 @@ const REOPEN_MS = 1_000;
 export function wakeBus(kernel: Kernel, forgets: boolean): WakeBus {
   interface Follower {
     readonly host: Host;
+    readonly bot: string;
     readonly listener: () => void;
     openAt: number;
   }
@@ -95,8 +102,9 @@ export function wakeBus(kernel: Kernel, forgets: boolean): WakeBus {
 
   const bus: WakeBus = {
     weather: { lost: 0, doubled: 0 },
-    wake() {
+    wake(bot) {
       for (const follower of followers) {
+        if (follower.bot !== bot) continue;
         if (follower.host.dead) {
           followers.delete(follower);
           continue;
@@ -108,8 +116,8 @@ export function wakeBus(kernel: Kernel, forgets: boolean): WakeBus {
         for (let times = lost ? 0 : doubled ? 2 : 1; times > 0; times -= 1) deliver(follower);
       }
     },
-    follow(host, listener) {
-      const follower = { host, listener, openAt: 0 };
+    follow(host, bot, listener) {
+      const follower = { host, bot, listener, openAt: 0 };
       followers.add(follower);
       return () => followers.delete(follower);
     },
@@ -126,7 +134,8 @@ export function wakeBus(kernel: Kernel, forgets: boolean): WakeBus {
 export interface ProcessWorld {
   readonly kernel: Kernel;
   readonly store: ModelStore;
-  readonly telegram: ModelTelegram;
+  /** By bot. */
+  readonly telegrams: ReadonlyMap<string, ModelTelegram>;
   readonly wakes: WakeBus;
   readonly rates: Rates;
   readonly concurrency: number;
@@ -135,9 +144,10 @@ export interface ProcessWorld {
 }
 
 /** Makes a process that is not started. `machine` and `life` tell a restart on the same machine from another machine. */
-export function simProcess(world: ProcessWorld, machine: number, life: number): SimProcess {
+export function simProcess(world: ProcessWorld, machine: number, life: number, wallAheadMs: number): SimProcess {
   const { kernel, bug } = world;
-  const host: Host = { dead: false, suspendedUntil: 0, behindMs: 0 };
+  const host: Host = { dead: false, suspendedUntil: 0, behindMs: 0, wallAheadMs };
+  let clockFault: 'frozen' | 'set' | undefined;
   const clock = kernel.clockOf(host);
   const self = {
     host: `machine-${machine}`,
@@ -151,28 +161,69 @@ export function simProcess(world: ProcessWorld, machine: number, life: number): 
   const log: PageLog = bug?.pageLog?.(store, clock) ?? pageLog(store, clock, silentLog);
   const realAccepting = acceptance(store, log, clock);
   const accepting = bug?.acceptance?.(realAccepting) ?? realAccepting;
-  const realClient = world.telegram.client(host);
-  const client: TelegramClient = bug?.client?.(realClient, kernel, host) ?? realClient;
-  const realSends: SendStore = sendStore(store, BOT);
-  const sends: SendStore = bug?.sendStore?.(realSends, kernel, host) ?? realSends;
-  const plainLine = sendLine({
-    bot: BOT,
-    rates: world.rates,
-    concurrency: world.concurrency,
-    client,
-    store: sends,
-    clock,
-  });
-  const line = bug?.line?.(plainLine) ?? plainLine;
+  const lines = new Map<string, SendLine>();
   const actors = createActorSystem({ clock, random: () => kernel.random.next(), log: silentLog });
   const requests = new Set<Asked>();
-  const pool = actors.address<PoolMessage>('bot:7/sender-pool');
-  const updates = inbox(store, BOT, clock);
   const status = { report: () => undefined };
   const refused = () => undefined;
   let taking = true;
 
-  log.onAppended(() => world.wakes.wake());
+  log.onAppended((page) => world.wakes.wake(page.bot));
+
+  const poolOf = (bot: string) => actors.address<PoolMessage>(`bot:${bot}/sender-pool`);
+
+  /** The subtree of a bot, as src/bot-fleet.ts builds it. */
+  function subtree(bot: string, telegram: ModelTelegram) {
+    const realClient = telegram.client(host);
+    const client: TelegramClient = bug?.client?.(realClient, kernel, host) ?? realClient;
+    const realSends: SendStore = sendStore(store, bot);
+    const sends: SendStore = bug?.sendStore?.(realSends, kernel, host) ?? realSends;
+    const realBroadcasts = broadcastStore(store, bot, world.broadcastPage);
+    const broadcasts = bug?.broadcasts?.(realBroadcasts) ?? realBroadcasts;
+    const { rates, concurrency } = world;
+    const plainLine = sendLine({ bot, rates, concurrency, client, store: sends, clock });
+    const line = bug?.line?.(plainLine) ?? plainLine;
+    lines.set(bot, line);
+    const pool = poolOf(bot);
+    const updates = inbox(store, bot, clock);
+    return supervisor({
+      name: `bot:${bot}`,
+      strategy: 'rest-for-one',
+      exhausted: 'park',
+      children: [
+        worker(
+          senderPoolActor({
+            line,
+            shards: SHARDS,
+            store: sends,
+            broadcasts,
+            keeper,
+            appended: (listener) => log.onAppended(listener),
+            wakes: (listener) => world.wakes.follow(host, bot, listener),
+            report: () => undefined,
+            newId: () => new ObjectId(),
+          }),
+          {
+            strategy: 'one-for-one',
+            children: Array.from({ length: SHARDS }, (_, shard) => worker(senderActor({ shard, line, pool }))),
+          },
+        ),
+        worker(ingressActor({ bot, client, keeper, inbox: updates, status, onUnauthorized: refused })),
+        worker(
+          botActor({
+            bot,
+            client,
+            inbox: updates,
+            subscribers: subscribers(store, bot),
+            acceptance: accepting,
+            features: [ANSWER],
+            status,
+            onUnauthorized: refused,
+          }),
+        ),
+      ],
+    });
+  }
 
   function cut(): void {
     for (const request of [...requests]) request.lost();
@@ -183,7 +234,9 @@ export function simProcess(world: ProcessWorld, machine: number, life: number): 
     name: `p${machine}.${life}`,
     concurrency: world.concurrency,
     actors,
-    line,
+    lineOf: (bot: string) => lines.get(bot) as SendLine,
+    store,
+    deadLetters: deadLetters(store, accepting, clock),
     acceptance: accepting,
     accepting: true,
     onExit: () => undefined,
@@ -201,45 +254,7 @@ export function simProcess(world: ProcessWorld, machine: number, life: number): 
         supervisor({
           name: 'root',
           strategy: 'one-for-one',
-          children: [
-            supervisor({
-              name: `bot:${BOT}`,
-              strategy: 'rest-for-one',
-              exhausted: 'park',
-              children: [
-                worker(
-                  senderPoolActor({
-                    line,
-                    shards: SHARDS,
-                    store: sends,
-                    broadcasts: broadcastStore(store, BOT, world.broadcastPage),
-                    keeper,
-                    appended: (listener) => log.onAppended(listener),
-                    wakes: (listener) => world.wakes.follow(host, listener),
-                    report: () => undefined,
-                    newId: () => new ObjectId(),
-                  }),
-                  {
-                    strategy: 'one-for-one',
-                    children: Array.from({ length: SHARDS }, (_, shard) => worker(senderActor({ shard, line, pool }))),
-                  },
-                ),
-                worker(ingressActor({ bot: BOT, client, keeper, inbox: updates, status, onUnauthorized: refused })),
-                worker(
-                  botActor({
-                    bot: BOT,
-                    client,
-                    inbox: updates,
-                    subscribers: subscribers(store, BOT),
-                    acceptance: accepting,
-                    features: [ANSWER],
-                    status,
-                    onUnauthorized: refused,
-                  }),
-                ),
-              ],
-            }),
-          ],
+          children: [...world.telegrams].map(([bot, telegram]) => subtree(bot, telegram)),
         }),
       );
     },
@@ -250,13 +265,23 @@ export function simProcess(world: ProcessWorld, machine: number, life: number): 
     suspend(given: number, frozen: boolean) {
       const ms = onGrid(given);
       host.suspendedUntil = kernel.now + ms;
-      if (frozen) host.behindMs += ms;
+      if (!frozen || clockFault === 'set') return;
+      clockFault = 'frozen';
+      host.behindMs += ms;
+    },
+    setWall(aheadMs: number) {
+      if (clockFault === 'frozen') return;
+      clockFault = 'set';
+      host.wallAheadMs = aheadMs;
     },
     async drain(withinMs: number) {
       taking = false;
-      await actors
-        .ask<PoolMessage, void>(pool, (replyTo) => ({ type: 'drain', withinMs, replyTo }), withinMs + 1_000)
-        .catch(() => undefined);
+      const drained = [...lines.keys()].map((bot) =>
+        actors
+          .ask<PoolMessage, void>(poolOf(bot), (replyTo) => ({ type: 'drain', withinMs, replyTo }), withinMs + 1_000)
+          .catch(() => undefined),
+      );
+      await Promise.all(drained);
       await actors.stop();
       keeper.stop();
       host.dead = true;

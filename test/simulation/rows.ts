@@ -73,6 +73,9 @@ export function updated(doc: Doc, update: Doc, inserted: boolean): Doc {
   for (const [operator, fields] of Object.entries(update)) {
     if (operator === '$set' || (operator === '$setOnInsert' && inserted)) Object.assign(next, fields);
     else if (operator === '$unset') for (const field of Object.keys(fields as Doc)) delete next[field];
+    else if (operator === '$inc')
+      for (const [field, by] of Object.entries(fields as Record<string, number>))
+        next[field] = ((next[field] as number | undefined) ?? 0) + by;
     else if (operator !== '$setOnInsert') throw new Error(`the model store has no update ${operator}`);
   }
   for (const [field, value] of Object.entries(next)) if (value === undefined) delete next[field];

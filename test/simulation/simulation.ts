@@ -1,10 +1,12 @@
-import { type ClientRequest, checker, Violation } from './checker.js';
-import { type Kernel, withKernel } from './kernel.js';
+import type { Queue } from '../../src/queues.js';
+import { moveBroadcast } from '../../src/store/broadcasts.js';
+import { type Checker, type ClientRequest, checker, Violation } from './checker.js';
+import { type Kernel, onGrid, withKernel } from './kernel.js';
 import { modelStore } from './model-store.js';
-import { modelTelegram } from './model-telegram.js';
+import { type ModelTelegram, modelTelegram } from './model-telegram.js';
 import { type Incident, type Plan, planOf } from './plan.js';
 import type { PlantedBug } from './planted-bugs.js';
-import { BOT, type ProcessWorld, type SimProcess, simProcess, wakeBus } from './process.js';
+import { type ProcessWorld, type SimProcess, simProcess, wakeBus } from './process.js';
 
 /** How a seed ended. */
 export interface Report {
@@ -36,6 +38,28 @@ const NO_ANSWER_MS = 20_000;
 const CALM_STORE = { latencyMs: 3, commitMs: 2, lost: 0, answerLost: 0, late: 0, cut: 0, slow: 0 };
 const CALM_TELEGRAM = { refused: 0, requestLost: 0, answerLost: 0, error500: 0, tooMany: 0, slow: 0, late: 0 };
 
+/** Ids of supergroups are below it. */
+const NEW_IDS = -1_000_000_000_000;
+/** A wall clock is set by so much at most, ms. */
+const WALL_SET_MS = 60_000;
+
+/** One bot of a run. */
+interface BotWorld {
+  readonly bot: string;
+  readonly check: Checker;
+  readonly telegram: ModelTelegram;
+  /** The chats that clients know. */
+  readonly chats: number[];
+}
+
+/** Where a process runs, one after another. */
+interface Machine {
+  life: number;
+  process: SimProcess | undefined;
+  /** Of its wall clock at the start of a process. */
+  readonly wallAheadMs: number;
+}
+
 /** Runs one seed to its end. `bug` puts a known mistake into the engine, `calm` makes it a run without faults, `keepLines` keeps the trace. Never rejects. */
 export async function simulate(
   seed: number,
@@ -47,9 +71,9 @@ export async function simulate(
     let failure: Error | undefined;
     try {
       await run.go();
-      failure = run.check.failure;
+      failure = run.failure();
     } catch (error) {
-      failure = run.check.failure ?? (error as Error);
+      failure = run.failure() ?? (error as Error);
     }
     run.end();
     return {
@@ -59,7 +83,7 @@ export async function simulate(
       virtualMs: kernel.now,
       events: kernel.events,
       faults: kernel.faults,
-      counts: run.check.counts,
+      counts: run.counts(),
       lines: kernel.lines,
     };
   });
@@ -69,32 +93,34 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
   const { random } = kernel;
   const store = modelStore(kernel);
   const wakes = wakeBus(kernel, bug?.cursorForgets === true);
-  let confirmed = (): number => 0;
-  const check = checker(
-    kernel,
-    store,
-    plan,
-    () => confirmed(),
-    (at) => wakes.brokenBefore(at),
-  );
-  const telegram = modelTelegram(kernel, plan.rates, check);
-  confirmed = () => telegram.confirmed;
-  store.onChange((change) => check.onChange(change));
+  const worlds = plan.bots.map((bot): BotWorld => {
+    const check: Checker = checker(
+      bot,
+      kernel,
+      store,
+      plan,
+      () => telegram.confirmed,
+      (at) => wakes.brokenBefore(at),
+    );
+    const telegram = modelTelegram(kernel, bot, plan.rates, check);
+    telegram.weather = plan.telegram;
+    telegram.limits = plan.limits;
+    store.onChange((change) => check.onChange(change));
+    return { bot, check, telegram, chats: [...plan.chats] };
+  });
   store.weather = plan.store;
-  telegram.weather = plan.telegram;
-  telegram.limits = plan.limits;
   wakes.weather = plan.wakes;
   const world: ProcessWorld = {
     kernel,
     store,
-    telegram,
+    telegrams: new Map(worlds.map(({ bot, telegram }) => [bot, telegram])),
     wakes,
     rates: plan.rates,
     concurrency: plan.concurrency,
     broadcastPage: plan.broadcastPage,
     bug,
   };
-  const machines: { life: number; process: SimProcess | undefined }[] = [];
+  const machines: Machine[] = [];
   let clientsLeft = plan.clients;
   let faultsOver = false;
   let texts = 0;
@@ -105,7 +131,7 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
     const place = machines[machine];
     if (place === undefined || place.process?.dead === false) return;
     place.life += 1;
-    const process = simProcess(world, machine, place.life);
+    const process = simProcess(world, machine, place.life, place.wallAheadMs);
     place.process = process;
     process.onExit = () => relaunch(machine, 500);
     kernel.trace(() => `${process.name} starts`);
@@ -125,35 +151,132 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
     relaunch(machine, random.chance(0.5) ? 100 + random.next() * 1_000 : random.next() * 20_000);
   }
 
-  function block(chatId: number): void {
+  const newMachine = (): Machine => ({
+    life: 0,
+    process: undefined,
+    wallAheadMs: onGrid((random.next() - 0.5) * plan.wallsApartMs),
+  });
+
+  function block({ telegram, check }: BotWorld, chatId: number): void {
     telegram.blocked.add(chatId);
     check.blocked(chatId);
     telegram.arrive(member(chatId, 'kicked'));
   }
 
-  function unblock(chatId: number): void {
+  function unblock({ telegram, check }: BotWorld, chatId: number): void {
     telegram.blocked.delete(chatId);
     check.unblocked(chatId);
     telegram.arrive(member(chatId, 'member'));
   }
 
-  function write(chatId: number): void {
-    if (telegram.blocked.has(chatId)) unblock(chatId);
-    check.wrote(telegram.arrive(message(chatId)));
+  function write(of: BotWorld, chatId: number): void {
+    if (of.telegram.blocked.has(chatId)) unblock(of, chatId);
+    of.check.wrote(of.telegram.arrive(message(chatId)));
+  }
+
+  /** A group becomes a supergroup; mostly the bot is told, by one or both of the service messages. */
+  function migrate({ telegram, check, chats }: BotWorld): void {
+    const groups = chats.filter((one) => one < 0 && one > NEW_IDS && !telegram.moved.has(one));
+    if (groups.length === 0) return;
+    const from = random.pick(groups);
+    const to = NEW_IDS - random.whole(0, 1_000) * 10 + (from % 10);
+    kernel.fault('telegram: a group migrates');
+    telegram.moved.set(from, to);
+    check.moved(from, to);
+    const told = (chatId: number, type: string, fields: object) =>
+      kernel.after(random.next() * 2_000, () => {
+        telegram.arrive({ message: { message_id: 1, date: 0, chat: { id: chatId, type, title: 'group' }, ...fields } });
+      });
+    if (random.chance(0.5)) told(from, 'group', { migrate_to_chat_id: to });
+    if (random.chance(0.5)) told(to, 'supergroup', { migrate_from_chat_id: from });
+    // Clients go on with the id they know, and some learn the new one.
+    if (random.chance(0.5)) kernel.after(random.next() * 3_000, () => chats.push(to));
+  }
+
+  /** What an operator asks of a process; one who hears an error, or whose process dies, asks no more. */
+  function operate(what: string, work: (process: SimProcess) => Promise<unknown>): void {
+    const processes = alive();
+    if (processes.length === 0) return;
+    const process = random.pick(processes);
+    kernel.after(
+      0.5 + random.next() * 4,
+      () => {
+        work(process).then(
+          (answer) => kernel.trace(() => `${process.name} ${what}: ${JSON.stringify(answer)}`),
+          () => undefined,
+        );
+      },
+      process,
+    );
+  }
+
+  function moveSome({ bot }: BotWorld, move: 'pause' | 'resume' | 'cancel'): void {
+    const open = store.all('Pages').filter((row) => row.bot === bot && row.kind === 'broadcast' && row.open === true);
+    if (open.length === 0) return;
+    const id = `${bot}-${random.pick(open).n}`;
+    kernel.fault(`operator: ${move}`);
+    operate(`${move} ${id}`, async (process) => {
+      const moved = (await moveBroadcast(process.store, id, move))?.moved === true;
+      if (moved) wakes.wake(bot);
+      return moved;
+    });
+  }
+
+  function replaySome({ bot }: BotWorld, what: 'replay' | 'drop'): void {
+    const waiting = store.all('DeadLetters').filter((row) => row.bot === bot && row.state === 'waiting');
+    if (waiting.length === 0) return;
+    const { queue, source } = random.pick(waiting) as { queue: Queue; source: string };
+    const ids = [queue === 'deliveries' ? source : `${bot}-${source}`];
+    const which = random.chance(0.3) ? { bot } : ids;
+    kernel.fault(`operator: ${what}`);
+    for (let times = random.chance(0.3) ? 2 : 1; times > 0; times -= 1)
+      operate(`${what} ${ids[0]}`, ({ deadLetters }) => deadLetters[what](queue, which));
+  }
+
+  /** Once nothing fails any more operators end what they have begun: nothing stays paused, nor half replayed. */
+  function finishOperations(): void {
+    for (const { bot } of worlds) {
+      const paused = store.all('Broadcasts').filter((row) => row.bot === bot && row.state === 'paused');
+      for (const { n } of paused)
+        operate(`resume ${bot}-${n}`, ({ store }) => moveBroadcast(store, `${bot}-${n}`, 'resume'));
+      const begun = store.all('DeadLetters').filter((row) => row.bot === bot && row.replaying === true);
+      const ids = begun.map((row) => String(row.source));
+      if (ids.length > 0) operate(`replay ${ids}`, ({ deadLetters }) => deadLetters.replay('deliveries', ids));
+    }
+    kernel.after(1_000, finishOperations);
   }
 
   function happen({ kind }: Incident): void {
     if (faultsOver) return;
     const process = alive().length === 0 ? undefined : random.pick(alive());
+    const of = random.pick(worlds);
     const chat = random.pick(plan.chats.filter((one) => one > 0));
     switch (kind) {
+      case 'disk full':
+        store.fullUntil = kernel.now + 200 + random.next() * 12_000;
+        return;
+      case 'migrate':
+        migrate(of);
+        return;
+      case 'pause':
+        moveSome(of, 'pause');
+        if (random.chance(0.7)) kernel.after(random.next() * 6_000, () => !faultsOver && moveSome(of, 'resume'));
+        return;
+      case 'cancel':
+        moveSome(of, 'cancel');
+        if (random.chance(0.3)) moveSome(of, random.pick(['pause', 'resume']));
+        return;
+      case 'replay':
+      case 'drop':
+        replaySome(of, kind);
+        return;
       case 'store away':
         kernel.fault(kind);
         store.awayUntil = kernel.now + 200 + random.next() * 15_000;
         return;
       case 'outage':
         kernel.fault(`telegram: outage`);
-        telegram.outage = {
+        of.telegram.outage = {
           until: kernel.now + 500 + random.next() * 20_000,
           status: random.pick([500, 502, 401, 404]),
           spares: random.chance(0.3),
@@ -165,15 +288,15 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
         return;
       case 'block':
         kernel.fault(kind);
-        block(chat);
-        if (random.chance(0.3)) kernel.after(random.next() * 300, () => write(chat));
+        block(of, chat);
+        if (random.chance(0.3)) kernel.after(random.next() * 300, () => write(of, chat));
         return;
       case 'unblock':
         kernel.fault(kind);
-        if (telegram.blocked.size > 0) write(random.pick([...telegram.blocked]));
+        if (of.telegram.blocked.size > 0) write(of, random.pick([...of.telegram.blocked]));
         return;
       case 'write':
-        write(chat);
+        write(of, chat);
         return;
       default:
     }
@@ -193,11 +316,15 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
         return;
       case 'actor': {
         const actor = random.pick(['sender-pool', 'sender-pool/sender:0', 'sender-pool/sender:1', 'ingress', 'bot']);
-        process.actors.exit(`bot:${BOT}/${actor}`, new Error('injected'));
+        for (const { check } of worlds) check.restarted();
+        process.actors.exit(`bot:${of.bot}/${actor}`, new Error('injected'));
         return;
       }
+      case 'clock set':
+        process.setWall(onGrid((random.next() - 0.5) * 2 * WALL_SET_MS));
+        return;
       case 'start':
-        machines.push({ life: 0, process: undefined });
+        machines.push(newMachine());
         launch(machines.length - 1);
         return;
       default:
@@ -206,20 +333,25 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
 
   /** What a client asks: the same again when it hears nothing, as long as a key makes that safe. */
   interface Ask {
+    readonly check: Checker;
     readonly request: ClientRequest;
     readonly key: string | undefined;
     call(process: SimProcess, key: string | undefined): Promise<readonly string[]>;
   }
 
-  function askOf(): Ask {
+  function askOf({ bot, check, telegram, chats }: BotWorld): Ask {
     const key = random.chance(0.6) ? `key-${texts}` : undefined;
     const idempotency = (given: string | undefined) =>
       given === undefined ? undefined : { key: given, bodyHash: given };
     const klass = () => (random.chance(0.3) ? ('at-most-once' as const) : ('at-least-once' as const));
     const text = () => {
       texts += 1;
-      return `${random.chance(0.04) ? 'poison ' : !plan.calm && random.chance(0.02) ? 'cursed ' : ''}#${texts}`;
+      const start = `${random.chance(0.04) ? 'poison ' : !plan.calm && random.chance(0.02) ? 'cursed ' : ''}#${texts}`;
+      return random.chance(plan.longShare) ? longText(start) : start;
     };
+    // One whose last part is never taken is given up with the others sent.
+    const longText = (start: string) =>
+      `${start} ${Array.from({ length: random.pick([450, 900]) }, (_, word) => `${texts}.${word}-`.padEnd(11, '=')).join(' ')}${random.chance(0.1) ? ' poison' : ''}`;
     // To many chats a text that always ends with 500 looks like a bot that is not served: one call a minute, hours of it.
     const uncursed = () => text().replace('cursed ', '');
     const begin = (messages: ClientRequest['messages'], broadcast: boolean): ClientRequest => ({
@@ -228,33 +360,38 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
       answeredAt: undefined,
       broadcast,
     });
-    if (plan.people.length > 0 && random.chance(0.12)) {
-      const body = { text: uncursed(), lane: 'bulk' as const, class: klass(), audience: { types: ['private'] } };
+    if (plan.people.length > 0 && random.chance(plan.broadcastShare)) {
+      const types = random.pick([['private'], ['private', 'group', 'supergroup']]);
+      const body = { text: uncursed(), lane: 'bulk' as const, class: klass(), audience: { types } };
       return {
+        check,
         key,
         request: begin([], true),
-        call: async (process, given) => [(await process.acceptance.broadcast(BOT, body, idempotency(given))).id],
+        call: async (process, given) => [(await process.acceptance.broadcast(bot, body, idempotency(given))).id],
       };
     }
     if (random.chance(0.15)) {
       const body = { text: uncursed(), lane: random.pick(['notify', 'bulk'] as const), class: klass() };
-      const chats = plan.chats.filter(() => random.chance(0.7));
-      const to = chats.length === 0 ? plan.chats : chats;
+      // Not to one group twice, under both of its ids.
+      const all = chats.filter((one) => !chats.includes(telegram.moved.get(one) ?? one - 1));
+      const some = all.filter(() => random.chance(0.7));
+      const to = some.length === 0 ? all : some;
       return {
+        check,
         key,
         request: begin(
           to.map((chatId) => ({ chatId, ...body })),
           false,
         ),
         call: async (process, given) =>
-          (await process.acceptance.chatIds(BOT, body, to, undefined, idempotency(given))).ids,
+          (await process.acceptance.chatIds(bot, body, to, undefined, idempotency(given))).ids,
       };
     }
     const dedup = key === undefined && random.chance(0.5);
     const messages = Array.from({ length: plan.calm && random.chance(0.6) ? 1 : random.whole(1, 8) }, () => {
       const body = text();
       return {
-        chatId: random.pick(plan.chats),
+        chatId: random.pick(chats),
         text: body,
         lane: random.pick(['reply', 'notify', 'notify', 'bulk'] as const),
         class: klass(),
@@ -262,10 +399,11 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
       };
     });
     return {
+      check,
       key: key ?? (dedup ? '' : undefined),
       request: begin(messages, false),
       call: async (process, given) =>
-        (await process.acceptance.messages(BOT, messages, idempotency(given === '' ? undefined : given))).ids,
+        (await process.acceptance.messages(bot, messages, idempotency(given === '' ? undefined : given))).ids,
     };
   }
 
@@ -277,13 +415,15 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
         return;
       }
       left -= 1;
-      kernel.after(random.chance(0.3) ? random.next() * 30 : random.next() * THINK_MS, () => ask(askOf(), true, next));
+      kernel.after(random.chance(0.3) ? random.next() * 30 : random.next() * THINK_MS, () =>
+        ask(askOf(random.pick(worlds)), true, next),
+      );
     };
     next();
   }
 
   function ask(what: Ask, first: boolean, next: () => void): void {
-    if (first) check.asked(what.request);
+    if (first) what.check.asked(what.request);
     const processes = alive().filter((one) => one.accepting);
     const again = (): void => {
       if (what.key === undefined) next();
@@ -316,7 +456,7 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
             if (process.dead) return;
             hear(() => {
               kernel.trace(() => `202 ${ids.join()}`);
-              check.answered(what.request, ids);
+              what.check.answered(what.request, ids);
               next();
             });
           },
@@ -332,38 +472,62 @@ function runOf(kernel: Kernel, plan: Plan, bug: PlantedBug | undefined) {
     kernel.trace(() => 'faults are over');
     store.weather = CALM_STORE;
     store.awayUntil = 0;
-    telegram.weather = { ...plan.telegram, ...CALM_TELEGRAM };
-    telegram.outage = { until: 0, status: 500, spares: false };
+    store.fullUntil = 0;
+    for (const { telegram } of worlds) {
+      telegram.weather = { ...plan.telegram, ...CALM_TELEGRAM };
+      telegram.outage = { until: 0, status: 500, spares: false };
+    }
+    finishOperations();
     wakes.weather = { lost: 0, doubled: 0 };
     for (const machine of machines.keys()) relaunch(machine, 100);
   }
 
+  const failure = (): Error | undefined => worlds.find(({ check }) => check.failure !== undefined)?.check.failure;
+  const unsettled = (): string | undefined => {
+    for (const { check } of worlds) {
+      const what = check.unsettled();
+      if (what !== undefined) return what;
+    }
+    return undefined;
+  };
+
   return {
-    check,
+    failure,
+    counts() {
+      const sum = { deliveries: 0, calls: 0, repeated: 0, takeovers: 0 };
+      for (const { check } of worlds)
+        for (const field of Object.keys(sum) as (keyof typeof sum)[]) sum[field] += check.counts[field];
+      return sum;
+    },
     async go(): Promise<void> {
-      for (const chatId of plan.people)
-        store.insert('Chats', { bot: BOT, chatId, type: 'private', subscription: 'active', reach: 'ok', tags: [] });
+      for (const { bot } of worlds)
+        for (const chatId of plan.people) {
+          const type = chatId > 0 ? 'private' : 'group';
+          store.insert('Chats', { bot, chatId, type, subscription: 'active', reach: 'ok', tags: [] });
+        }
       for (let machine = 0; machine < plan.processes; machine += 1) {
-        machines.push({ life: 0, process: undefined });
+        machines.push(newMachine());
         relaunch(machine, machine === 0 ? 0 : random.next() * 3_000);
       }
       for (let one = 0; one < plan.clients; one += 1) kernel.after(random.next() * 1_000, client);
       for (const incident of plan.incidents) kernel.after(incident.atMs, () => happen(incident));
       kernel.after(plan.faultsEndMs, endFaults);
-      const failed = () => check.failure !== undefined;
+      const failed = () => failure() !== undefined;
       await kernel.run(() => failed() || faultsOver, plan.faultsEndMs + 1);
-      const isDone = () => failed() || (clientsLeft === 0 && check.unsettled() === undefined);
+      const isDone = () => failed() || (clientsLeft === 0 && unsettled() === undefined);
       const settled = await kernel.run(isDone, SETTLE_MS);
       if (failed()) return;
       if (!settled) {
         throw new Violation(
           'liveness',
-          `${check.unsettled() ?? `${clientsLeft} clients have no answer`}, ${SETTLE_MS / 1_000} s after the last fault`,
+          `${unsettled() ?? `${clientsLeft} clients have no answer`}, ${SETTLE_MS / 1_000} s after the last fault`,
         );
       }
-      check.end();
-      if (plan.calm && telegram.limited > 0)
-        throw new Violation('rates', `${telegram.limited} calls met a limit of Telegram in a calm run`);
+      for (const { check, telegram } of worlds) {
+        check.end();
+        if (plan.calm && telegram.limited > 0)
+          throw new Violation('rates', `${telegram.limited} calls met a limit of Telegram in a calm run`);
+      }
     },
     /** Nothing of the run goes on. */
     end(): void {

@@ -30,7 +30,7 @@ export interface BroadcastWish {
   readonly state: BroadcastRow['state'];
 }
 
-/** Which of some chats a broadcast that goes on must not call: found unreachable, or no subscriber any more. */
+/** Which of some chats a broadcast that goes on must not call: found unreachable, or no subscriber any more. The old id of a group that became a supergroup is neither: the new one tells. */
 export interface AudienceFlags {
   readonly unreachable: ReadonlySet<number>;
   readonly stopped: ReadonlySet<number>;
@@ -116,7 +116,12 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
     async flags(chats) {
       const found = (await Chats.collection
         .find(
-          { bot, chatId: { $in: [...chats] }, $or: [{ reach: { $ne: 'ok' } }, { subscription: { $ne: 'active' } }] },
+          {
+            bot,
+            chatId: { $in: [...chats] },
+            movedTo: { $exists: false },
+            $or: [{ reach: { $ne: 'ok' } }, { subscription: { $ne: 'active' } }],
+          },
           { projection: { chatId: 1, reach: 1, subscription: 1 } },
         )
         .toArray()) as unknown as ChatRow[];

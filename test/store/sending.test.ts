@@ -1,4 +1,4 @@
-import { Binary, ObjectId } from 'mongodb';
+import { Binary, type Collection, ObjectId } from 'mongodb';
 import t, { type Test } from 'tap';
 import { ledger } from '../../src/delivery/ledger.js';
 import { CHUNK_ITEMS, emptyTally, packHeads } from '../../src/delivery/packed.js';
@@ -17,6 +17,7 @@ import {
 } from '../../src/store/bots.js';
 import { BROADCAST_PAGE, broadcastStore } from '../../src/store/broadcast-store.js';
 import { findBroadcast, listBroadcasts, moveBroadcast } from '../../src/store/broadcasts.js';
+import { moveChat } from '../../src/store/chat-moves.js';
 import { findDelivery } from '../../src/store/deliveries.js';
 import { missingIndexes } from '../../src/store/index-check.js';
 import { pageLog } from '../../src/store/page-log.js';
@@ -513,6 +514,15 @@ t.test('an operator pauses, resumes and cancels a broadcast by compare-and-set',
   const both = await Promise.all([moved('pause', other.id), runs.begin(2, 4, at)]);
   t.match(both[0], { moved: true }, 'a pause that meets the first move of the owner');
   t.match(await runs.row(2), { state: 'paused' });
+});
+
+t.test('the old id of a group that became another chat has not stopped', async (t) => {
+  const { store } = await stores.fresh(t);
+  const runs = broadcastStore(store, '1');
+  await people(store, 1, () => ({}));
+  await moveChat(store.models.Chats.collection as unknown as Collection, '1', { chatId: 1, to: -40 });
+  const flags = await runs.flags([1, -40]);
+  t.same([[...flags.unreachable], [...flags.stopped]], [[], []]);
 });
 
 t.test('broadcasts are listed newest first, by cursor', async (t) => {

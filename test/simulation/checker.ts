@@ -43,6 +43,8 @@ interface Delivery {
   /** Parts that are recorded as sent, and those of which that is seen by majority reads. */
   steps: number;
   stepsDurable: number;
+  /** As `provisional`, of the parts. */
+  stepsProvisional: boolean;
   state: string;
   /** The outcome is seen by majority reads. */
   durable: boolean;
@@ -54,6 +56,12 @@ interface Delivery {
   /** By part: how often Telegram took it, and when first. */
   readonly accepted: number[];
   readonly firstAccepted: number[];
+}
+
+/** A call of an owner, as far as the rates are concerned. */
+interface Pace {
+  readonly at: number;
+  readonly epoch: number;
 }
 
 /** What an operator has made of a broadcast, as majority reads see it. */
@@ -102,6 +110,10 @@ const WAKE_MS = 30;
 /** How long a broken cursor takes to be opened again, ms. */
 const CURSOR_MS = 1_000;
 const CHAT_PAUSE_MS = 1_100;
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+/** Up to this much jitter of the network the rates hold to the ms. */
+const SURE_JITTER_MS = 20;
 /** Longest message of Telegram, UTF-16 units. */
 const MESSAGE_UNITS = 4_096;
 const FINAL_STATUS: ReadonlySet<number> = new Set([200, 400, 403]);
@@ -115,7 +127,7 @@ export function checker(
   bot: string,
   kernel: Kernel,
   store: ModelStore,
-  plan: Pick<Plan, 'rates' | 'concurrency' | 'calm'>,
+  plan: Pick<Plan, 'rates' | 'concurrency' | 'calm' | 'telegram'>,
   confirmed: () => number,
   brokenBefore: (at: number) => number,
 ): Checker {
@@ -136,7 +148,13 @@ export function checker(
   const committedPages = new Set<number>();
   /** Deliveries with a call whose outcome is not durable. */
   const open = new Set<Delivery>();
-  const starts: number[] = [];
+  let lastStart: Pace | undefined;
+  let lastGroupStart: Pace | undefined;
+  const arrivals: Pace[] = [];
+  const chatArrivals = new Map<number, Pace>();
+  // How different two ways of one call are is learnt from answers; beyond this much jitter they are too few to tell exactly.
+  const { jitterMs } = plan.telegram;
+  const slackMs = jitterMs > SURE_JITTER_MS ? jitterMs / 2 : 0;
   const chatStarts = new Map<number, number>();
   const refusals = new Map<number, { epoch: number; wall: number }[]>();
   const everBlocked = new Set<number>();
@@ -206,6 +224,7 @@ export function checker(
       replayOf: undefined,
       steps: 0,
       stepsDurable: 0,
+      stepsProvisional: false,
       state: 'queued',
       durable: false,
       provisional: false,
@@ -318,7 +337,12 @@ export function checker(
       if (found === undefined) broken('nothing without a record', `results of ${id}, which is in no page`);
       const steps = (doc.parts as Record<string, readonly number[]> | undefined)?.[String(at)]?.length ?? 0;
       if (change.stage === 'committed') found.stepsDurable = steps;
-      else found.steps = steps;
+      else {
+        if (steps < found.steps && !found.stepsProvisional)
+          broken('parts', `${id} had ${found.steps} parts sent and has ${steps}`);
+        if (steps !== found.steps || !isLate) found.stepsProvisional = isLate;
+        found.steps = steps;
+      }
       if (steps > (found.calls.at(-1)?.part ?? Number.POSITIVE_INFINITY)) open.delete(found);
       if (change.stage === 'committed') {
         // Not when a later row has taken the outcome back meanwhile.
@@ -459,7 +483,7 @@ export function checker(
   function checkParts(found: Delivery, part: number, chatId: number, epoch: number): void {
     if (part > 0 && found.stepsDurable < part)
       broken('parts', `part ${part} of ${found.id} is called, ${found.stepsDurable} before it are durable`);
-    if (part < Math.min(found.stepsDurable, found.steps) && !found.provisional)
+    if (part < Math.min(found.stepsDurable, found.steps) && !found.stepsProvisional)
       broken('parts', `part ${part} of ${found.id} is called, it is recorded as sent`);
     const before = under.get(chatId);
     if (before === undefined || before.found === found || before.epoch !== epoch || before.restarts !== restarts)
@@ -490,20 +514,33 @@ export function checker(
       broken('at-least-once', `a crash now would repeat ${inDoubt} messages, SEND_CONCURRENCY is ${concurrency}`);
   }
 
-  function checkRates(chatId: number): void {
+  /** An owner is silent until the calls of the one before have arrived, as far as those were under way for no longer than a second. */
+  function checkQuiet(chatId: number, epoch: number): void {
+    const { perSecond, perGroupMinute } = rates;
+    const check = (of: string, last: Pace | undefined, ms: number): void => {
+      if (last !== undefined && last.epoch !== epoch && kernel.now - last.at < ms)
+        broken('rates', `${of} is called ${(kernel.now - last.at).toFixed(1)} ms after a call of the owner before`);
+    };
+    if (perSecond > 0) check('the bot', lastStart, SECOND_MS);
+    if (chatId < 0 && perGroupMinute > 0) check('a group', lastGroupStart, MINUTE_MS / perGroupMinute);
+    lastStart = { at: kernel.now, epoch };
+    if (chatId < 0) lastGroupStart = lastStart;
+  }
+
+  /** At Telegram, among the calls of one owner that it waits for: no window of a second has more than the rate, and no chat more than its own. */
+  function checkRates(chatId: number, epoch: number): void {
     const { perSecond, perChatSecond, perGroupMinute } = rates;
-    if (perSecond > 0) {
-      const nth = starts.at(-perSecond);
-      if (nth !== undefined && kernel.now - nth < 1_000)
-        broken('rates', `${perSecond + 1} calls within ${(kernel.now - nth).toFixed(1)} ms`);
-    }
-    starts.push(kernel.now);
-    if (starts.length > 400) starts.splice(0, 200);
-    const before = chatStarts.get(chatId) ?? Number.NEGATIVE_INFINITY;
-    const perMs = chatId < 0 ? perGroupMinute / 60_000 : perChatSecond / 1_000;
-    if (perMs > 0 && kernel.now - before < 1 / perMs)
-      broken('rates', `chat ${chatId} is called again after ${(kernel.now - before).toFixed(1)} ms`);
-    chatStarts.set(chatId, kernel.now);
+    const at = kernel.now;
+    const check = (of: string, before: Pace | undefined, ms: number): void => {
+      if (before !== undefined && before.epoch === epoch && at - before.at < ms - slackMs)
+        broken('rates', `${of}: within ${(at - before.at).toFixed(1)} ms, where ${ms} are to be`);
+    };
+    if (perSecond > 0) check(`${perSecond + 1} calls of the bot`, arrivals.at(-perSecond), SECOND_MS);
+    const perMs = chatId < 0 ? perGroupMinute / MINUTE_MS : perChatSecond / SECOND_MS;
+    if (perMs > 0) check(`2 calls to chat ${chatId}`, chatArrivals.get(chatId), 1 / perMs);
+    arrivals.push({ at, epoch });
+    if (arrivals.length > 400) arrivals.splice(0, 200);
+    chatArrivals.set(chatId, { at, epoch });
   }
 
   /** A person who was found unreachable is left alone, unless a message of theirs came since. */
@@ -557,7 +594,8 @@ export function checker(
       checkChat(found, chatId, epoch);
       checkWish(found, part, epoch);
       checkReach(chatId, epoch);
-      checkRates(chatId);
+      checkQuiet(chatId, epoch);
+      chatStarts.set(chatId, kernel.now);
       checkPrompt(found, epoch);
       found.calls.push({ call, epoch, part });
       under.set(chatId, { found, epoch, restarts });
@@ -567,7 +605,8 @@ export function checker(
     },
     arrived(call, status) {
       const found = made.get(call);
-      const part = found?.calls.find((one) => one.call === call)?.part;
+      const { part, epoch } = found?.calls.find((one) => one.call === call) ?? {};
+      if (epoch !== undefined && call.heard === undefined) checkRates(call.chatId, epoch);
       if (found === undefined || part === undefined || status !== 200) return;
       found.firstAccepted[part] ??= kernel.now;
       found.accepted[part] = (found.accepted[part] ?? 0) + 1;

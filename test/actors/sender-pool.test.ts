@@ -1165,6 +1165,34 @@ t.test('broadcasts that are paused, resumed and cancelled', async (t) => {
     world.check();
   });
 
+  await t.test('resumed while a later one makes its first page: the order holds behind it', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    const [paused, second, third] = [world.broadcast([1]), world.broadcast([1, 2]), world.broadcast([1, 3])];
+    world.move(paused, 'paused', 'none');
+    // The chat is busy for some seconds: the second broadcast gives way, and the third begins.
+    world.append(
+      Array.from({ length: 8 }, (_, index) => ({ chatId: 1, text: `w${index}` })),
+      'none',
+    );
+    const release = world.hold(new RegExp(`^addPage ${third}/`), 'before', 1);
+    await process.take();
+    await world.clock.advance(4_000);
+    t.ok(textsOf(world).includes(`b${second}@2`), 'the second is under way');
+    const releaseFlags = world.hold(/^flags/);
+    world.move(paused, 'running');
+    await world.clock.advance(400);
+    release();
+    await world.clock.advance(50);
+    releaseFlags();
+    await world.finish(60_000);
+    const met = textsOf(world, 1).filter((text) => text.startsWith('b'));
+    t.same(
+      met,
+      [paused, second, third].map((n) => `b${n}@1`),
+    );
+  });
+
   await t.test('without a wake a move is found within a second', async (t) => {
     const world = worldOf(t);
     const process = await world.process();

@@ -54,7 +54,8 @@ export function takeWish(state: State, { n, state: wish }: BroadcastWish, ctx: C
   if (wish !== 'running') return;
   // It takes its place again: those accepted later that had begun meanwhile give theirs up.
   for (const later of state.runs.slice(state.runs.indexOf(run) + 1)) {
-    if (later.phase !== 'running' || later.state !== 'running' || later.items !== 'fed') continue;
+    const hasBegun = later.phase === 'running' || later.making; // its first page may be on its way
+    if (!hasBegun || later.state !== 'running' || later.items !== 'fed') continue;
     later.passed = false;
     withdraw(later, ctx, deps);
   }

@@ -18,6 +18,9 @@ const KNOWN_WAY_ANSWERS = 50;
 /** For so long, up to twice that, an answer counts for how long the way is at least, ms. */
 const WAY_MEMORY_MS = 30_000;
 
+/** The shortest call need not have had both of its halves shortest: so many times what the jitter lets expect of that, for so many answers, is taken off. */
+const UNSEEN = 3;
+
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 /** How many bulk calls may make up for late turns, back to back: without it each lateness of a timer would slow a bot down for good. */
@@ -68,20 +71,25 @@ export function chatSpacingMs(chatId: number, rates: Rates): number {
 
 /** The shortest way of a call, from start to answer, that was met lately: ms, 0 as long as too few are known. */
 function shortestWay(): { note(ms: number, now: number): void; readonly ms: number } {
-  let [since, recent, count] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 0];
-  let [before, countBefore] = [Number.POSITIVE_INFINITY, 0];
+  let [since, recent, count, sum] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 0, 0];
+  let [before, countBefore, sumBefore] = [Number.POSITIVE_INFINITY, 0, 0];
   return {
     note(ms, now) {
       if (now - since >= WAY_MEMORY_MS) {
         const isNext = now - since < 2 * WAY_MEMORY_MS;
-        [before, countBefore] = isNext ? [recent, count] : [Number.POSITIVE_INFINITY, 0];
-        [since, recent, count] = [now, Number.POSITIVE_INFINITY, 0];
+        [before, countBefore, sumBefore] = isNext ? [recent, count, sum] : [Number.POSITIVE_INFINITY, 0, 0];
+        [since, recent, count, sum] = [now, Number.POSITIVE_INFINITY, 0, 0];
       }
       recent = Math.min(recent, ms);
       count += 1;
+      sum += ms;
     },
     get ms() {
-      return count + countBefore < KNOWN_WAY_ANSWERS ? 0 : Math.min(recent, before);
+      const answers = count + countBefore;
+      if (answers < KNOWN_WAY_ANSWERS) return 0;
+      const shortest = Math.min(recent, before);
+      const jitter = (sum + sumBefore) / answers - shortest;
+      return Math.max(0, shortest - UNSEEN * jitter * Math.sqrt(2 / answers));
     },
   };
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { LANES, type Lane } from '../../src/delivery/lanes.js';
 import { type BotPacing, botPacing, chatSpacingMs, type Rates } from '../../src/delivery/pacing.js';
+import { randomFrom } from '../support/seeded-random.js';
 
 const numRuns = process.env.POSTHORN_TEST_LONG ? 5_000 : 100;
 
@@ -173,6 +174,22 @@ t.test('the rate is never passed in any sliding second at Telegram, and not miss
       t.ok(last <= Math.ceil(500 / perSecond) * 1_005, `${lane} at ${perSecond}: ${last} ms`);
     }
   }
+});
+
+t.test('the shortest way is believed once enough answers have shown both of its halves short', async (t) => {
+  const closest = { ms: Number.POSITIVE_INFINITY, seed: 0 };
+  for (let seed = 1; seed <= 100; seed += 1) {
+    const random = randomFrom(seed);
+    const calls = Array.from({ length: 1_000 }, () => ({ lane: 'notify' as const }));
+    const wayOf = () => ({ there: 1 + random.next() * 60, back: 1 + random.next() * 60 });
+    const { arrivals } = travel(botPacing(rates(3), 64), calls, wayOf);
+    const sorted = arrivals.toSorted((a, b) => a - b);
+    sorted.slice(3).forEach((at, index) => {
+      const ms = at - (sorted[index] ?? 0);
+      if (ms < closest.ms) Object.assign(closest, { ms, seed });
+    });
+  }
+  t.ok(closest.ms >= 1_000, `4 calls arrived within ${closest.ms.toFixed(1)} ms (seed ${closest.seed})`);
 });
 
 t.test('bulk calls whose turns come late make up for it, by three at most', async (t) => {

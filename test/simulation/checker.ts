@@ -154,7 +154,7 @@ export function checker(
   const chatArrivals = new Map<number, Pace>();
   // How different two ways of one call are is learnt from answers; beyond this much jitter they are too few to tell exactly.
   const { jitterMs } = plan.telegram;
-  const slackMs = jitterMs > SURE_JITTER_MS ? jitterMs / 2 : 0;
+  const slackMs = jitterMs > SURE_JITTER_MS ? jitterMs / 10 : 0;
   const chatStarts = new Map<number, number>();
   const refusals = new Map<number, { epoch: number; wall: number }[]>();
   const everBlocked = new Set<number>();

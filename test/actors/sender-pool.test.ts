@@ -1193,6 +1193,20 @@ t.test('broadcasts that are paused, resumed and cancelled', async (t) => {
     );
   });
 
+  await t.test('one that was fenced and has not heard of it ends no broadcast', async (t) => {
+    const world = worldOf(t);
+    const process = await world.process();
+    const n = world.broadcast(chats(90));
+    await process.take();
+    await world.clock.advance(2_000);
+    world.lease.owner = undefined;
+    world.move(n, 'cancelled');
+    await world.clock.advance(5_000);
+    t.ok(world.events.includes('wishes'), 'it has read the move');
+    t.match(world.broadcasts.get(n), { state: 'cancelled', sum: { cancelled: 0 } });
+    t.notOk(world.broadcasts.get(n)?.finishedAt);
+  });
+
   await t.test('without a wake a move is found within a second', async (t) => {
     const world = worldOf(t);
     const process = await world.process();

@@ -409,6 +409,8 @@ function moveRow(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): voi
   };
   const from = { k: run.rowK, cancelled: isCancelled };
   const move = async () => {
+    // The last counts are those of the owner: one that was fenced and has not heard of it yet must not end what another sends.
+    if (done) await deps.line.holding?.publishNow({});
     if (await deps.broadcasts.move(n, from, to)) return { k: firstOpenK, done, cancelled: isCancelled };
     // An earlier move whose answer was lost had arrived, or it was cancelled: the next one starts from where the row is.
     const row = await deps.broadcasts.row(n);

@@ -268,7 +268,7 @@ export function checker(
     const bodies = doc.bodies as BodyRow[];
     const replays = new Map<number, string>();
     ((doc.keys as string[] | undefined) ?? []).forEach((key, at) => {
-      const source = /^r:(.*):1$/.exec(key)?.[1];
+      const source = /^r:(.*):\d+$/.exec(key)?.[1];
       if (source !== undefined) replays.set((doc.keyItems as number[])[at] ?? -1, source);
     });
     for (let index = 0; index < headCount(heads); index += 1) {
@@ -306,6 +306,8 @@ export function checker(
   function onBroadcastPage(doc: Doc, change: Change): void {
     if (change.stage !== 'applied' || change.before !== undefined) return;
     const page = kinds.get(doc.n as number);
+    // Written late, after its broadcast had ended without it: its people are counted as skipped, and nobody reads it.
+    if (rows('Broadcasts').some((row) => row.n === doc.n && row.finishedAt !== undefined)) return;
     const chats = doc.chats as Buffer;
     for (let index = 0; index < chats.length / 8; index += 1) {
       const chatId = chats.readDoubleLE(index * 8);
@@ -408,10 +410,17 @@ export function checker(
       if (state === 'paused' || state === 'cancelled') everMoved.add(n);
       if (was?.state === 'cancelled' && state !== 'cancelled')
         broken('broadcasts', `${n} was cancelled and is ${state}`);
+      if (doc.finishedAt !== undefined && was?.finishedAt === undefined) forgetUnread(n, doc.k as number);
       if (was?.finishedAt !== undefined && was.state !== state) broken('broadcasts', `${n} had ended and is ${state}`);
       return;
     }
     if (wishes.get(n)?.state !== state) wishes.set(n, { state, since: kernel.now });
+  }
+
+  /** Pages of the audience that came between the last look for one and the end of their broadcast, as above. */
+  function forgetUnread(n: number, fromK: number): void {
+    for (const { id, place, state, calls } of [...deliveries.values()])
+      if (place[0] === n && place[1] >= fromK && state === 'queued' && calls.length === 0) deliveries.delete(id);
   }
 
   const wishOf = ({ place }: Delivery): Doc | undefined => rows('Broadcasts').find((row) => row.n === place[0]);
@@ -606,7 +615,8 @@ export function checker(
     arrived(call, status) {
       const found = made.get(call);
       const { part, epoch } = found?.calls.find((one) => one.call === call) ?? {};
-      if (epoch !== undefined && call.heard === undefined) checkRates(call.chatId, epoch);
+      if (epoch !== undefined && epoch === ownerRow()?.epoch && call.heard === undefined && !call.by.dead)
+        checkRates(call.chatId, epoch);
       if (found === undefined || part === undefined || status !== 200) return;
       found.firstAccepted[part] ??= kernel.now;
       found.accepted[part] = (found.accepted[part] ?? 0) + 1;

@@ -84,19 +84,28 @@ const CALM_KINDS = [
 /** What can happen. */
 export type IncidentKind = (typeof KINDS)[number] | (typeof CALM_KINDS)[number];
 
-/** Draws a plan; `forceCalm`: one without faults. */
-export function planOf(random: SeededRandom, forceCalm = false): Plan {
-  const calm = random.chance(0.15) || forceCalm;
+/** What of a plan is not left to the seed: `calm`, one without faults; `focus`, only these incidents, many of them, with groups, broadcasts and long texts. */
+export interface Wanted {
+  readonly calm?: boolean;
+  readonly focus?: readonly IncidentKind[];
+}
+
+/** Draws a plan. */
+export function planOf(random: SeededRandom, { calm: forceCalm = false, focus }: Wanted = {}): Plan {
+  const calm = (random.chance(0.15) && focus === undefined) || forceCalm;
   /** Each kind of fault is there in some runs only, so that others are seen alone. */
   const share = (most: number): number => (calm || random.chance(0.5) ? 0 : random.next() * most);
   const faultsEndMs = random.whole(8, 40) * 1_000;
-  const kinds = calm ? CALM_KINDS : random.chance(0.5) ? KINDS : KINDS.filter(() => random.chance(0.5));
-  const incidents = Array.from({ length: kinds.length === 0 ? 0 : random.whole(0, calm ? 20 : 16) }, () => ({
-    atMs: random.next() * faultsEndMs,
-    kind: random.pick(kinds),
-  }));
+  const kinds: readonly IncidentKind[] = focus ?? kindsOf(random, calm);
+  const incidents = Array.from(
+    { length: kinds.length === 0 ? 0 : random.whole(focus === undefined ? 0 : 8, calm ? 20 : 16) },
+    () => ({
+      atMs: random.next() * faultsEndMs,
+      kind: random.pick(kinds),
+    }),
+  );
   const privates = random.whole(1, 12);
-  const groups = random.whole(0, 2);
+  const groups = random.whole(focus === undefined ? 0 : 1, 2);
   const chats = [
     ...Array.from({ length: privates }, (_, index) => 101 + index),
     ...Array.from({ length: groups }, (_, index) => -201 - index),
@@ -112,9 +121,9 @@ export function planOf(random: SeededRandom, forceCalm = false): Plan {
     clients: random.whole(1, calm ? 2 : 4),
     requests: random.whole(3, 25),
     chats,
-    people: random.chance(0.5) ? chats : [],
+    people: random.chance(0.5) || focus !== undefined ? chats : [],
     broadcastShare: random.pick([0.1, 0.3]),
-    longShare: random.chance(0.5) ? 0.06 : 0,
+    longShare: random.chance(0.5) || focus !== undefined ? 0.06 : 0,
     broadcastPage: random.whole(2, 6),
     faultsEndMs,
     store: {
@@ -140,4 +149,9 @@ export function planOf(random: SeededRandom, forceCalm = false): Plan {
     wakes: { lost: share(0.8), doubled: share(0.5) },
     incidents: incidents.sort((a, b) => a.atMs - b.atMs),
   };
+}
+
+function kindsOf(random: SeededRandom, calm: boolean): readonly IncidentKind[] {
+  if (calm) return CALM_KINDS;
+  return random.chance(0.5) ? KINDS : KINDS.filter(() => random.chance(0.5));
 }

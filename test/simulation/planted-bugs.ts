@@ -10,6 +10,7 @@ import type { Store } from '../../src/store/store.js';
 import type { TelegramClient } from '../../src/telegram/client.js';
 import type { Host, Kernel } from './kernel.js';
 import type { Rewrite } from './model-store.js';
+import type { Wanted } from './plan.js';
 
 /** A mistake that the protocol rules out, put into the engine through the dependencies that it is given anyway. */
 export interface PlantedBug {
@@ -24,11 +25,11 @@ export interface PlantedBug {
   readonly cursorForgets?: boolean;
 }
 
-/** The bugs by name (the last section of PROTOCOL.md's list), the rules that catch them, and whether runs without faults are wanted. */
+/** The bugs by name (the last section of PROTOCOL.md's list), the rules that catch them, and what of the plan is not left to the seed. */
 export const PLANTED: readonly {
   readonly name: string;
   readonly caughtBy: readonly string[];
-  readonly calm?: boolean;
+  readonly wanted?: Wanted;
   /** Made anew for each run. */
   make(): PlantedBug;
 }[] = [
@@ -158,7 +159,7 @@ export const PLANTED: readonly {
   {
     name: 'scan before the wake cursor',
     caughtBy: ['prompt'],
-    calm: true,
+    wanted: { calm: true },
     make: () => ({ cursorForgets: true }),
   },
   {
@@ -188,6 +189,85 @@ export const PLANTED: readonly {
         const { bot, n, k } = filter;
         return { bot, n, k };
       },
+    }),
+  },
+  {
+    name: 'a part sent again after a crash',
+    caughtBy: ['parts', 'at-most-once'],
+    wanted: { focus: ['kill', 'write'] },
+    make: () => ({
+      sendStore: (real) => ({
+        ...real,
+        results: async (n, fromK) => (await real.results(n, fromK)).map(({ parts: _, ...row }) => row),
+      }),
+    }),
+  },
+  {
+    name: 'a moved chat whose waiting messages go in another order',
+    caughtBy: ['order'],
+    wanted: { focus: ['migrate'] },
+    make: () => ({
+      line: (line) => {
+        // Nothing holds the new id up until what waits under the old one has arrived there.
+        Object.defineProperty(line, 'moving', {
+          value: new (class extends Map<number, number> {
+            override has() {
+              return false;
+            }
+          })(),
+        });
+        return line;
+      },
+    }),
+  },
+  {
+    name: 'a move of a group that is not durable',
+    caughtBy: ['migrated'],
+    wanted: { focus: ['migrate'] },
+    make: () => ({
+      sendStore: (real) => ({ ...real, commit: (commit) => real.commit({ ...commit, moved: [] }) }),
+    }),
+  },
+  {
+    name: 'a cancelled broadcast that goes on',
+    caughtBy: ['broadcasts', 'liveness'],
+    wanted: { focus: ['cancel', 'pause'] },
+    make: () => ({
+      broadcasts: (real) => ({
+        ...real,
+        wishes: async (ns) => (await real.wishes(ns)).filter(({ state }) => state !== 'cancelled'),
+      }),
+    }),
+  },
+  {
+    name: 'a pause that a takeover forgets',
+    caughtBy: ['broadcasts'],
+    wanted: { focus: ['pause', 'pause', 'kill'] },
+    make: () => ({
+      broadcasts: (real) => ({
+        ...real,
+        async row(n) {
+          const row = await real.row(n);
+          return row?.state === 'paused' ? { ...row, state: 'running' } : row;
+        },
+      }),
+    }),
+  },
+  {
+    name: 'a replay without its key',
+    caughtBy: ['replay'],
+    wanted: { focus: ['replay', 'store away'] },
+    make: (replayed = 0) => ({
+      acceptance: (real) => ({
+        ...real,
+        replays: (bot, replays) => {
+          replayed += 1;
+          return real.replays(
+            bot,
+            replays.map((one) => ({ ...one, key: `${one.key.slice(0, -1)}${replayed}` })),
+          );
+        },
+      }),
     }),
   },
 ];

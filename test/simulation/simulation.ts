@@ -4,7 +4,7 @@ import { type Checker, type ClientRequest, checker, Violation } from './checker.
 import { type Kernel, onGrid, withKernel } from './kernel.js';
 import { modelStore } from './model-store.js';
 import { type ModelTelegram, modelTelegram } from './model-telegram.js';
-import { type Incident, type Plan, planOf } from './plan.js';
+import { type Incident, type Plan, planOf, type Wanted } from './plan.js';
 import type { PlantedBug } from './planted-bugs.js';
 import { type ProcessWorld, type SimProcess, simProcess, wakeBus } from './process.js';
 
@@ -60,13 +60,13 @@ interface Machine {
   readonly wallAheadMs: number;
 }
 
-/** Runs one seed to its end. `bug` puts a known mistake into the engine, `calm` makes it a run without faults, `keepLines` keeps the trace. Never rejects. */
+/** Runs one seed to its end. `bug` puts a known mistake into the engine, `calm` and `focus` decide what of the plan is not left to the seed, `keepLines` keeps the trace. Never rejects. */
 export async function simulate(
   seed: number,
-  options: { bug?: PlantedBug; calm?: boolean; keepLines?: boolean } = {},
+  options: Wanted & { bug?: PlantedBug; keepLines?: boolean } = {},
 ): Promise<Report> {
   return withKernel(seed, options.keepLines === true, async (kernel) => {
-    const plan = planOf(kernel.random, options.calm);
+    const plan = planOf(kernel.random, options);
     const run = runOf(kernel, plan, options.bug);
     let failure: Error | undefined;
     try {

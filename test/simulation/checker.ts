@@ -287,6 +287,7 @@ export function checker(
 
   /** The only message of a page, to a private chat, with nothing else to do for anybody: it must be called soon. */
   function becomesDue(n: number): void {
+    if (!plan.calm) return;
     const first = deliveries.get(deliveryId({ bot, n, index: 0 }));
     if (first === undefined || first.chatId < 0 || headCount(kinds.get(n)?.heads as Buffer) > 1) return;
     for (const other of deliveries.values()) if (other.place[0] !== n && !other.durable) return;
@@ -472,10 +473,10 @@ export function checker(
       // To a chat that was blocked it ends without a call: nobody waits for that to be durable.
       if (earlier.calls.length === 0 && everBlocked.has(earlier.chatId)) continue;
       // Begun by an owner before, or given up by it: it is never called again, only its end is not written yet.
-      if (begunBefore.get(epoch)?.has(earlier.id) === true) continue;
+      if (earlier.durable || begunBefore.get(epoch)?.has(earlier.id) === true) continue;
       const last = earlier.calls.at(-1);
-      if (hasLetter(earlier) && last !== undefined && last.epoch < epoch) continue;
-      if (!earlier.durable) broken('order', `${found.id} is called, ${earlier.id} before it is not settled`);
+      if (last === undefined || last.epoch >= epoch || !hasLetter(earlier))
+        broken('order', `${found.id} is called, ${earlier.id} before it is not settled`);
     }
   }
 

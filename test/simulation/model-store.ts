@@ -117,7 +117,7 @@ export function modelStore(kernel: Kernel): ModelStore {
     row.current = doc;
     if (before !== undefined) forgetKeys(table, row, before);
     for (const index of table.unique) for (const key of keysOf(index, doc)) table.byKey.set(key, row);
-    kernel.trace(() => `store ${table.name} ${JSON.stringify(traced(doc))}`);
+    kernel.trace(() => `store ${table.name} ${JSON.stringify(traced(doc), shortened)}`);
     tell({ table: table.name, doc, before, stage: 'applied' });
     whenCommitted(() => {
       row.committed = doc;
@@ -411,6 +411,11 @@ export function modelStore(kernel: Kernel): ModelStore {
 
 /** What of a document belongs to the run: ids and times that the code takes from the machine do not. */
 const UNTRACED: ReadonlySet<string> = new Set(['_id', 'at', 'closedAt', 'blockedAt', 'createdAt', 'settledAt']);
+
+/** A text of several messages is traced by its beginning. */
+const TRACED_UNITS = 200;
+const shortened = (_: string, value: unknown): unknown =>
+  typeof value === 'string' && value.length > 4_096 ? value.slice(0, TRACED_UNITS) : value;
 
 /** As the store answers a write when its disk is full. */
 function full(): Error {

@@ -78,7 +78,6 @@ const CALM_KINDS = [
   'migrate',
   'pause',
   'cancel',
-  'clock set',
 ] as const;
 
 /** What can happen. */
@@ -119,7 +118,7 @@ export function planOf(random: SeededRandom, { calm: forceCalm = false, focus }:
     rates: { perSecond: random.pick([30, 30, 10, 5]), perChatSecond: random.pick([1, 1, 2]), perGroupMinute: 20 },
     limits: random.pick(['sliding', 'bucket', 'strict']),
     clients: random.whole(1, calm ? 2 : 4),
-    requests: random.whole(3, 25),
+    requests: random.whole(3, 18),
     chats,
     people: random.chance(0.5) || focus !== undefined ? chats : [],
     broadcastShare: random.pick([0.1, 0.3]),

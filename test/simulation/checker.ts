@@ -399,7 +399,7 @@ export function checker(
     if (epoch === change.before?.epoch) return;
     counts.takeovers += 1;
     grantedAt.set(epoch, kernel.now);
-    begunBefore.set(epoch, new Set((doc.begun as string[]) ?? []));
+    begunBefore.set(epoch, new Set(doc.begun as string[]));
   }
 
   /** A broadcast's row: who is cancelled stays so, who has ended is done with. */
@@ -588,9 +588,10 @@ export function checker(
     begun(call) {
       counts.calls += 1;
       const { chatId, text } = call;
-      const { found, part = 0 } = byText.get(nameOf(text, chatId)) ?? {};
-      if (found === undefined)
+      const known = byText.get(nameOf(text, chatId));
+      if (known === undefined)
         broken('nothing without a record', `a call of ${text.slice(0, 40)}, which is in no page`);
+      const { found, part } = known;
       const epoch = (call.by as SimProcess).lineOf(bot).holding?.grant?.epoch;
       const row = ownerRow();
       if (epoch === undefined) broken('one owner', `${found.id} is called without a lease`);

@@ -191,7 +191,7 @@ export function checker(
     if (replayOf !== undefined) checkReplay(delivery, replayOf);
     else if (twice !== undefined) broken('accepted once', `${name} is in the log as ${twice.id} and ${id}`);
     else asGiven.set(name, delivery);
-    if (parts.join('').replace(/\s/g, '') !== text.replace(/\s/g, ''))
+    if (replayOf === undefined && parts.join('').replace(/\s/g, '') !== text.replace(/\s/g, ''))
       broken('parts', `the parts of ${id} are not its text`);
     if (parts.some((part) => part.length > MESSAGE_UNITS)) broken('parts', `a part of ${id} is too long for a message`);
     deliveries.set(id, delivery);
@@ -242,11 +242,14 @@ export function checker(
       : { text: body.text, parts: Array.from({ length: partCount(body) }, (_, part) => partText(body, part)) };
 
   /** A replay is a new delivery of a letter that waits, and the only one. */
-  function checkReplay({ id, text }: Delivery, replayOf: string): void {
+  function checkReplay({ id, text, parts }: Delivery, replayOf: string): void {
     const original = deliveries.get(replayOf);
     const letter = rows('DeadLetters').find((row) => row.source === replayOf);
     if (original === undefined || original.text !== text)
       broken('replay', `${id} replays ${replayOf}, which is another message`);
+    const sent = original.parts.length - parts.length;
+    if (sent > original.steps || original.parts.slice(sent).some((part, at) => part !== parts[at]))
+      broken('replay', `${id} is not what of ${replayOf} was not sent`);
     if (letter?.state !== 'waiting' || letter.replaying !== true)
       broken('replay', `${id} replays ${replayOf}, whose letter is ${letter?.state} and not marked`);
     if (original.durable && original.state === 'sent') broken('replay', `${id} replays ${replayOf}, which was sent`);

@@ -310,6 +310,9 @@ export function modelStore(kernel: Kernel): ModelStore {
           },
           toArray: () => read(most),
           next: async () => (await read(1))[0] ?? null,
+          async *[Symbol.asyncIterator]() {
+            yield* await read(most);
+          },
         };
         return cursor;
       },

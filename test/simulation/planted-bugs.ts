@@ -159,7 +159,7 @@ export const PLANTED: readonly {
   {
     name: 'scan before the wake cursor',
     caughtBy: ['prompt'],
-    wanted: { calm: true },
+    wanted: { calm: true, focus: ['cursors'] },
     make: () => ({ cursorForgets: true }),
   },
   {

@@ -30,6 +30,8 @@ export interface Outage {
   probing(now: number): void;
   /** `unauthorized`: the probe was answered with 401. Tells what changed. */
   onProbe(ok: boolean, now: number, unauthorized?: boolean): 'none' | 'paused' | 'resumed';
+  /** Nobody will tell of the probe that is under way, if one is: another is due now. */
+  probeLost(now: number): void;
   /** A probe is wanted now, since `blame` was unsure. */
   wantProbe(now: number): void;
   /**
@@ -152,6 +154,11 @@ export function outage(): Outage {
       unauthorized = refused;
       schedule(now);
       return 'none';
+    },
+    probeLost(now) {
+      if (askedAt === undefined) return;
+      askedAt = undefined;
+      probeAt = now;
     },
     wantProbe(now) {
       if (!paused && askedAt === undefined) probeAt = Math.min(probeAt, now);

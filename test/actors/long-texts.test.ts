@@ -98,6 +98,17 @@ t.test('a refusal in the middle: dead, with what was sent', async (t) => {
   );
 });
 
+t.test('a refusal of the first part: dead with its cut, since a replay may hold the rest of a text only', async (t) => {
+  const world = worldOf(t);
+  world.plan = () => ({ answer: refusal(400, 'Bad Request: something') });
+  const process = await world.process({ rates: UNLIMITED });
+  const [id = ''] = world.append([{ chatId: 1, text: long('a') }], 'none');
+  await process.take();
+  await world.finish(10_000);
+  t.equal(world.deadLetters.get(id)?.payload.parts?.length, 3);
+  t.equal(world.deadLetters.get(id)?.payload.messageIds, undefined);
+});
+
 t.test('a block in the middle: blocked, with what was sent, and the rest of the chat too', async (t) => {
   const world = worldOf(t);
   world.plan = (_chat, text) => (text.startsWith('a/2') ? { answer: blocked() } : undefined);

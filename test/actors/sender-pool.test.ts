@@ -422,6 +422,28 @@ t.test('ends of a call', async (t) => {
     world.check();
   });
 
+  await t.test('the pool crashes while a probe is under way: another is asked, and the bot goes on', async (t) => {
+    const world = worldOf(t);
+    const telegram = { down: true as boolean };
+    world.plan = () => (telegram.down ? { answer: unsent(), afterMs: 5 } : undefined);
+    world.getMe = () => (telegram.down ? unsent() : ok());
+    const process = await world.process({ concurrency: 8 });
+    const ids = world.append(
+      chats(20).map((chat) => one(chat)),
+      'none',
+    );
+    await process.take();
+    await world.clock.advance(10_000);
+    const asked = world.probes;
+    for (let waited = 0; world.probes === asked && waited < 60_000; waited += 5) await world.clock.advance(5);
+    t.ok(world.probes > asked, 'a probe is under way');
+    process.crash('pool');
+    telegram.down = false;
+    await world.finish(120_000);
+    t.same(new Set(world.states(ids)), new Set(['sent']));
+    world.check();
+  });
+
   await t.test('401 pauses the bot and is asked each minute', async (t) => {
     const world = worldOf(t);
     const token = { revoked: true as boolean };

@@ -90,7 +90,9 @@ export function letterPayload(item: {
     lane,
     class: klass,
     state,
-    ...(messageIds.length === 0 ? {} : { messageIds, ...(body?.parts === undefined ? {} : { parts: body.parts }) }),
+    // Also when none was sent: those of a replay begin behind what the delivery before had sent.
+    ...(body?.parts === undefined ? {} : { parts: body.parts }),
+    ...(messageIds.length === 0 ? {} : { messageIds }),
   };
 }
 

@@ -80,6 +80,7 @@ export function begin(state: State, ctx: Ctx, deps: PoolDeps, taken: boolean): S
     void line.client.warm(Math.min(line.concurrency, WARM_CONNECTIONS));
   }
   line.moving.clear();
+  line.outage.probeLost(now); // its answer goes to the life that asked
   const fresh = standby(deps, state.up);
   fresh.epoch = grant.epoch;
   fresh.phase = 'loading';

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type { Clock } from '../../src/actors/clock.js';
 import { randomFrom, type SeededRandom } from '../support/seeded-random.js';
 
@@ -54,6 +55,12 @@ export const onGrid = (ms: number): number => Math.ceil(ms * GRID) / GRID;
 
 const realImmediate = globalThis.setImmediate;
 
+/** nact keeps each system until it is stopped: those of killed processes for ever, a megabyte a seed. */
+const nactSystems = createRequire(import.meta.url)('nact/lib/system-map') as {
+  add(system: { readonly name: string }): void;
+  remove(name: string): void;
+};
+
 /**
  * Runs `body` with `setImmediate` counted, so that "nothing is pending" can be known: nact runs its turns by it, and everything else of the code
  * under simulation by promises. One simulation at a time in a process.
@@ -73,6 +80,12 @@ export async function withKernel<T>(
     });
   };
   globalThis.setImmediate = counted as unknown as typeof setImmediate;
+  const { add } = nactSystems;
+  const made: string[] = [];
+  nactSystems.add = (system) => {
+    made.push(system.name);
+    add(system);
+  };
   const turn = () => new Promise<void>((resolve) => realImmediate(resolve));
   const quiet = async (): Promise<void> => {
     do {
@@ -86,6 +99,8 @@ export async function withKernel<T>(
     return await body(kernelOf(seed, keepLines, quiet));
   } finally {
     globalThis.setImmediate = realImmediate;
+    nactSystems.add = add;
+    for (const name of made) nactSystems.remove(name);
   }
 }
 

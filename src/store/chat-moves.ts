@@ -15,8 +15,8 @@ const HOPS = 8;
 
 /**
  * The row of a group takes the chat id of the supergroup that it became and keeps its uid, so that audiences meet it once; a row that is there already
- * gives way. A stub without subscription stays under the old id and tells where it went. Whichever of the two rows has a subscription is kept, the older
- * one when neither has. Idempotent, and may be cut off anywhere and done again. Rejects with the driver's error while the store is away.
+ * gives way. A stub without subscription stays under the old id and tells where it went. A row without a subscription is nobody and never takes the
+ * place of one that is there. Idempotent, and may be cut off anywhere and done again. Rejects with the driver's error while the store is away.
  */
 export async function moveChat(rows: Collection, bot: string, { chatId: from, to }: ChatMove): Promise<void> {
   const chats = rows as unknown as Collection<ChatRow>;
@@ -31,14 +31,20 @@ export async function moveChat(rows: Collection, bot: string, { chatId: from, to
 }
 
 async function move(chats: Collection<ChatRow>, bot: string, from: number, to: number): Promise<void> {
-  const target = await whereItIs(chats, bot, to);
+  const { target, there } = await whereItIs(chats, bot, to);
   if (target === from) return;
-  const [row, there] = await Promise.all([
-    chats.findOne({ bot, chatId: from, movedTo: { $exists: false } } as Filter<ChatRow>),
-    chats.findOne({ bot, chatId: target }),
-  ]);
-  if (row !== null && (there === null || goesBefore(row, there))) {
-    if (there !== null) await chats.deleteOne({ _id: there._id, bot, chatId: target });
+  const row = await chats.findOne({ bot, chatId: from, movedTo: { $exists: false } } as Filter<ChatRow>);
+  // Another may have moved it between the two reads: then they are one row, which is where it belongs.
+  const isThere = row !== null && there !== null && row._id.equals(there._id);
+  if (row !== null && !isThere && (there === null || row.subscription !== undefined)) {
+    // Unless it has moved on meanwhile: then the new id is still taken, and the move begins anew.
+    if (there !== null)
+      await chats.deleteOne({
+        _id: there._id,
+        bot,
+        chatId: target,
+        movedTo: { $exists: there.movedTo !== undefined },
+      } as Filter<ChatRow>);
     const known = there ?? row;
     await chats.updateOne(
       { _id: row._id, bot, chatId: from },
@@ -53,8 +59,13 @@ async function move(chats: Collection<ChatRow>, bot: string, from: number, to: n
       },
     );
   }
+  // Who subscribed under the old id since it was read is not matched: the insert then meets a duplicate key, and the move begins anew.
   await chats.updateOne(
-    { bot, chatId: from },
+    {
+      bot,
+      chatId: from,
+      $or: [{ movedTo: { $exists: true } }, { subscription: { $exists: false } }],
+    } as Filter<ChatRow>,
     {
       $set: { movedTo: target },
       $unset: { subscription: '', subscriptionAt: '' },
@@ -64,17 +75,16 @@ async function move(chats: Collection<ChatRow>, bot: string, from: number, to: n
   );
 }
 
-async function whereItIs(chats: Collection<ChatRow>, bot: string, chatId: number): Promise<number> {
-  let place = chatId;
-  for (let hop = 0; hop < HOPS; hop += 1) {
-    const row = await chats.findOne({ bot, chatId: place }, { projection: { movedTo: 1 } });
-    if (row?.movedTo === undefined) return place;
-    place = row.movedTo;
+/** The last chat id that is known of a chat, and the row under it. */
+async function whereItIs(
+  chats: Collection<ChatRow>,
+  bot: string,
+  chatId: number,
+): Promise<{ readonly target: number; readonly there: ChatRow | null }> {
+  let target = chatId;
+  for (let hop = 0; ; hop += 1) {
+    const there = await chats.findOne({ bot, chatId: target });
+    if (there?.movedTo === undefined || hop === HOPS) return { target, there };
+    target = there.movedTo;
   }
-  return place;
-}
-
-function goesBefore(row: ChatRow, there: ChatRow): boolean {
-  if (row.subscription !== undefined) return true;
-  return there.subscription === undefined && row._id.toHexString() < there._id.toHexString();
 }

@@ -3,6 +3,7 @@ import t from 'tap';
 import { broadcastStore } from '../../src/store/broadcast-store.js';
 import { moveChat } from '../../src/store/chat-moves.js';
 import { sendStore } from '../../src/store/send-store.js';
+import { subscribers } from '../../src/store/subscribers.js';
 import { testStores } from '../support/test-store.js';
 
 const { store } = await (await testStores(t)).fresh(t);
@@ -109,3 +110,82 @@ t.test('many at once: ingress and senders may write the same move together', asy
     { chatId: -100, subscription: 'active' },
   ]);
 });
+
+/** The collection, its calls one after the other; `act` is done right before the call `at`, from 1 on. `calls` tells how many were made. */
+function interrupted(at: number, act: () => Promise<unknown>) {
+  let calls = 0;
+  let last: Promise<unknown> = Promise.resolve();
+  const collection = new Proxy(chats, {
+    get: (target, name) => {
+      const method = Reflect.get(target, name);
+      if (typeof method !== 'function') return method;
+      return (...given: unknown[]) => {
+        const answer = last.then(async () => {
+          calls += 1;
+          if (calls === at) await act();
+          return Reflect.apply(method, target, given);
+        });
+        last = answer.catch(() => undefined);
+        return answer;
+      };
+    },
+  });
+  return { collection, calls: () => calls };
+}
+
+/** The chat id that the stubs among these rows lead to. */
+function leadsTo(all: readonly { readonly [field: string]: unknown }[], chatId: unknown): unknown {
+  const row = all.find((one) => one.chatId === chatId);
+  return row?.movedTo === undefined ? row?.chatId : leadsTo(all, row.movedTo);
+}
+
+const occasion = { updateId: 1, at: new Date() };
+const member = { chatId: -5, subscription: 'active' };
+const marked = { chatId: -100, type: 'supergroup' };
+
+/** What comes between two calls of a move of -5 to -100, and the rows before it. Afterwards the bot has this one subscriber. */
+const between = {
+  'another does all of it': {
+    befores: [[member], [member, marked], [{ chatId: -5 }, { ...marked, subscription: 'active' }]],
+    act: (bot: string) => moveChat(chats as never, bot, { chatId: -5, to: -100 }),
+    subscriber: -100,
+  },
+  'another does all of it, and the supergroup moves on': {
+    befores: [[member], [member, marked]],
+    act: async (bot: string) => {
+      await moveChat(chats as never, bot, { chatId: -5, to: -100 });
+      await moveChat(chats as never, bot, { chatId: -100, to: -200 });
+    },
+    subscriber: -200,
+  },
+  'the supergroup subscribes': {
+    befores: [[{ chatId: -5 }, marked], [marked], [member, marked]],
+    act: (bot: string) => subscribers(store, bot).subscribe(-100, 'active', occasion),
+    subscriber: -100,
+  },
+  'the group registers and subscribes under its old id': {
+    befores: [[], [{ chatId: -5 }], [marked]],
+    act: async (bot: string) => {
+      const { mark, subscribe } = subscribers(store, bot);
+      await mark({ chatId: -5, type: 'group', reach: 'ok' }, occasion);
+      await subscribe(-5, 'active', occasion);
+    },
+    subscriber: -100,
+  },
+};
+
+for (const [name, { befores, act, subscriber }] of Object.entries(between)) {
+  t.test(`a subscriber is there and is one, whatever comes between two calls of a move: ${name}`, async (t) => {
+    for (const before of befores) {
+      for (let at = 1; ; at += 1) {
+        const { bot, audience, all } = await rows(before);
+        const there = interrupted(at, () => act(bot));
+        await moveChat(there.collection as never, bot, { chatId: -5, to: -100 });
+        if (there.calls() < at) break;
+        const shown = `${JSON.stringify(before)}, before call ${at}`;
+        t.same(await audience(), [subscriber], shown);
+        t.equal(leadsTo(await all(), -5), subscriber, `${shown}: the old id leads there`);
+      }
+    }
+  });
+}

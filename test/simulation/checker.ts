@@ -127,7 +127,7 @@ export function checker(
   bot: string,
   kernel: Kernel,
   store: ModelStore,
-  plan: Pick<Plan, 'rates' | 'concurrency' | 'calm' | 'telegram'>,
+  plan: Pick<Plan, 'people' | 'rates' | 'concurrency' | 'calm' | 'telegram'>,
   confirmed: () => number,
   brokenBefore: (at: number) => number,
 ): Checker {
@@ -703,6 +703,7 @@ export function checker(
           broken('accepted', 'a request with a 202 is not in the log');
       }
       checkClientOrder();
+      checkSubscribers();
       checkBroadcasts();
       checkLetters();
     },
@@ -738,6 +739,16 @@ export function checker(
             );
         }
       }
+    }
+  }
+
+  /** Whoever was subscribed still is, in one row: no subscription ends in a run, a group keeps its own. */
+  function checkSubscribers(): void {
+    for (const chatId of plan.people) {
+      const found = rows('Chats').filter(
+        (one) => root(one.chatId as number) === chatId && one.subscription === 'active' && one.movedTo === undefined,
+      );
+      if (found.length !== 1) broken('nothing is lost', `subscriber ${chatId} has ${found.length} rows`);
     }
   }
 

@@ -24,6 +24,7 @@ export interface World {
   readonly url: string;
   /** Of the processes that the world was made with; the local Telegram is none of them. */
   readonly pids: readonly number[];
+  readonly telegramPid: number;
   /** A directory that goes with the world. */
   readonly dir: string;
   /** Starts one more process of ours and waits until it is ready; the world ends it. `host` has it run on another host of that name (see commandOnOtherHost). */
@@ -70,7 +71,16 @@ export function inWorld<T>(options: WorldOptions, work: (world: World) => Promis
       pids.push(one.program.pid);
       if (one.url !== '') url = one.url;
     }
-    return await work({ telegram, bot, api: posthornApi(url, API_KEY), url, pids, dir, start: running });
+    return await work({
+      telegram,
+      bot,
+      api: posthornApi(url, API_KEY),
+      url,
+      pids,
+      telegramPid: far.pid,
+      dir,
+      start: running,
+    });
   });
 }
 

@@ -192,7 +192,7 @@ export function posthornSystem(options: SystemOptions): PosthornSystem {
                 supervisor({ name: 'bots', strategy: 'one-for-one', children: [] }),
                 worker(
                   deadLetterWatchActor({
-                    count: (queue) => countWaiting(reached, queue),
+                    count: (queues) => countWaiting(reached, queues),
                     events,
                     report: (piledUp) => {
                       of.deadLetters = piledUp;

@@ -23,7 +23,8 @@ interface State {
 
 /** What the actor needs. `report` is told of the queues of which too many wait, at each change of a figure or of the queues. */
 export interface DeadLetterWatchDeps {
-  count(queue: Queue): Promise<number>;
+  /** How many letters of these queues wait. */
+  count(queues: readonly Queue[]): Promise<number>;
   readonly events: Pick<Events, 'publish'>;
   report(piledUp: ReadonlyMap<Queue, number>): void;
 }
@@ -33,13 +34,14 @@ export function deadLetterWatchActor(deps: DeadLetterWatchDeps): ActorSpec<State
   return {
     name: 'dead-letters',
     init(ctx) {
-      look(ctx, deps);
-      return { piledUp: new Set() };
+      const state: State = { piledUp: new Set() };
+      look(state, ctx, deps);
+      return state;
     },
     receive(state, message, ctx) {
       switch (message.type) {
         case 'look':
-          look(ctx, deps);
+          look(state, ctx, deps);
           return state;
         case 'counted':
           ctx.after(LOOK_MS, { type: 'look' });
@@ -54,10 +56,16 @@ export function deadLetterWatchActor(deps: DeadLetterWatchDeps): ActorSpec<State
   };
 }
 
-function look(ctx: ActorContext<OwnMessage>, deps: DeadLetterWatchDeps): void {
+/** Each queue is counted by itself only when that can matter: mostly one question is enough. */
+async function counts({ piledUp }: State, { count }: DeadLetterWatchDeps): Promise<Map<Queue, number>> {
+  if (piledUp.size === 0 && (await count(QUEUES)) <= BORNE) return new Map();
+  return new Map(await Promise.all(QUEUES.map(async (queue) => [queue, await count([queue])] as const)));
+}
+
+function look(state: State, ctx: ActorContext<OwnMessage>, deps: DeadLetterWatchDeps): void {
   ctx.pipe(
-    Promise.all(QUEUES.map(async (queue) => [queue, await deps.count(queue)] as const)),
-    (counts) => ({ type: 'counted', waiting: new Map(counts) }),
+    counts(state, deps),
+    (waiting) => ({ type: 'counted', waiting }),
     () => ({ type: 'failed' }),
   );
 }

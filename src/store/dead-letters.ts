@@ -252,9 +252,10 @@ function replayOf({ source, payload }: Row): Replay {
 
 const isIds = (which: readonly string[] | DeadLetterFilter): which is readonly string[] => Array.isArray(which);
 
-/** How many letters of a queue wait, over all bots, counted up to 1,001. Rejects with the driver's error while the store is away. */
-export function countWaiting(store: Pick<Store, 'models'>, queue: Queue): Promise<number> {
-  return store.models.DeadLetters.collection.countDocuments({ queue, state: 'waiting' }, { limit: COUNTED + 1 });
+/** How many letters of these queues wait, over all bots, counted up to 1,001. Rejects with the driver's error while the store is away. */
+export function countWaiting(store: Pick<Store, 'models'>, queues: readonly Queue[]): Promise<number> {
+  const which = { queue: { $in: [...queues] }, state: 'waiting' };
+  return store.models.DeadLetters.collection.countDocuments(which, { limit: COUNTED + 1 });
 }
 
 /** A place in the order of (at, _id). */

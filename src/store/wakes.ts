@@ -18,7 +18,7 @@ const REOPEN_MS = [50, 1_000] as const;
 /** Where the server serves no tailable cursor, the log's ends are read this often instead, and the cursor is tried again after the second time. */
 const POLL_MS = 150;
 /** After so long without news polls come a little slower: a quiet installation asks its store less than ten times a second. */
-const QUIET = { afterMs: 10_000, pollMs: 200 } as const;
+const QUIET = { afterMs: 10_000, pollMs: 220 } as const;
 const TRY_AGAIN_MS = 60_000;
 /** A hint may be lost with its server: it need not wait for a journal or a majority, neither when it is written nor when it is read. */
 const HINT = { w: 1, journal: false } as const;

@@ -19,11 +19,13 @@ t.test('more than 10 dead letters are told of, and their end', async (t) => {
   const of = health({ sender: false, bot: false });
   const waiting: Record<Queue, number> = { deliveries: 10, updates: 0, jobs: 0 };
   let isAway = false as boolean;
+  let asked = 0;
   const system = createActorSystem({ clock, log });
   const actor = deadLetterWatchActor({
-    count: async (queue) => {
+    count: async (queues) => {
       if (isAway) throw new Error('no server');
-      return waiting[queue];
+      asked += 1;
+      return queues.reduce((sum, queue) => sum + waiting[queue], 0);
     },
     events,
     report: (piledUp) => {
@@ -34,6 +36,7 @@ t.test('more than 10 dead letters are told of, and their end', async (t) => {
   const queues = () => readiness(of).checks.queues;
   await clock.advance(0);
   t.same([queues(), told], [{ status: 'ok' }, []], 'ten are borne');
+  t.equal(asked, 1, 'one question tells that');
   waiting.deliveries = 11;
   await clock.advance(10_000);
   t.same(queues(), { status: 'degraded', detail: 'deliveries: 11 dead letters wait (posthorn dlq list)' });

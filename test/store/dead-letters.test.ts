@@ -119,8 +119,8 @@ t.test('list, show and count', async (t) => {
   t.match(await letters.find('deliveries', first[1] ?? ''), { id: first[1], message: { text: 'to 11' } });
   for (const id of ['', '1-9-9', 'x', '1', '9'.repeat(99)])
     t.equal(await letters.find('deliveries', id), undefined, `no letter ${id}`);
-  t.equal(await countWaiting(store, 'deliveries'), 4);
-  t.equal(await countWaiting(store, 'updates'), 0);
+  t.equal(await countWaiting(store, ['deliveries']), 4);
+  t.equal(await countWaiting(store, ['updates', 'jobs']), 0);
 });
 
 t.test('a replay is a new delivery that keeps what the message was, and it happens once', async (t) => {
@@ -146,7 +146,7 @@ t.test('a replay is a new delivery that keeps what the message was, and it happe
   t.same(await letters.replay('deliveries', { reason: 'parse' }), { replayed: 3, refused: [] });
   t.same(await letters.replay('deliveries', {}), { replayed: 0, refused: [] });
   t.same(await replayPages(store), { keys: keysOf([one, ...rest]), messages: 4 });
-  t.equal(await countWaiting(store, 'deliveries'), 0);
+  t.equal(await countWaiting(store, ['deliveries']), 0);
 });
 
 t.test('a replay of a text in parts goes on behind the parts that were sent', async (t) => {
@@ -235,7 +235,7 @@ t.test('crashes of a replay lose nothing and double nothing', async (t) => {
     }
     t.ok(cut.lost > 0);
     t.same(await replayPages(store), { keys: ids.map((id) => `r:${id}:1`), messages: 3 });
-    t.equal(await countWaiting(store, 'deliveries'), 0);
+    t.equal(await countWaiting(store, ['deliveries']), 0);
   });
 });
 

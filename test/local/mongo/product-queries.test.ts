@@ -30,6 +30,7 @@ type Shape = string;
 const USED: Readonly<Record<Shape, string>> = {
   'aggregate chats {bot, subscription, type $in, movedTo $exists, tags $in} $match $group': 'bot_1_chatId_1',
   'aggregate chats {bot, subscription, type $in, movedTo $exists} $match $group': 'bot_1_chatId_1',
+  'aggregate dead_letters {queue $in, state} $match $limit $group': 'queue_1_state_1_at_1__id_1',
   'aggregate dead_letters {queue, state} $match $limit $group': 'queue_1_state_1_at_1__id_1',
   'delete broadcast_pages {bot, n} many': 'bot_1_n_1_k_1',
   'delete broadcasts {bot, n} many': 'bot_1_n_1',

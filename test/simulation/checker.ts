@@ -162,6 +162,8 @@ export function checker(
   /** By epoch: the at-most-once calls that the owner before had begun. */
   const begunBefore = new Map<number, ReadonlySet<string>>();
   const markedAt = new Map<number, number>();
+  /** By chat, the latest `lastUpdateAt` that its row ever had: a host whose clock is behind may set an earlier one. */
+  const wroteAt = new Map<number, number>();
   /** By chat: the last call, with how often actors had been restarted then. */
   const under = new Map<number, { found: Delivery; epoch: number; restarts: number }>();
   let restarts = 0;
@@ -442,6 +444,8 @@ export function checker(
     const chatId = doc.chatId as number;
     // An update that was handled after the refusal counts as a return, also one that was written before it.
     if (doc.reach === 'ok' && change.before !== undefined && change.before.reach !== 'ok') refusals.delete(chatId);
+    if (doc.lastUpdateAt instanceof Date)
+      wroteAt.set(chatId, Math.max(doc.lastUpdateAt.getTime(), wroteAt.get(chatId) ?? Number.NEGATIVE_INFINITY));
     if (change.stage !== 'committed') return;
     if (doc.movedTo !== undefined) movedDurable.add(chatId);
     if (doc.reach === 'ok') markedAt.delete(chatId);
@@ -560,8 +564,7 @@ export function checker(
   function checkReach(chatId: number, epoch: number): void {
     const known = refusals.get(chatId) ?? [];
     if (known.length === 0) return;
-    const row = rows('Chats').find((one) => one.chatId === chatId);
-    const wrote = row?.lastUpdateAt instanceof Date ? row.lastUpdateAt.getTime() : Number.NEGATIVE_INFINITY;
+    const wrote = wroteAt.get(chatId) ?? Number.NEGATIVE_INFINITY;
     for (const refusal of known) {
       // By the wall clocks of the two processes, which may differ.
       if (wrote >= refusal.wall) continue;

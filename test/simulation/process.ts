@@ -263,11 +263,12 @@ export function simProcess(world: ProcessWorld, machine: number, life: number, w
       cut();
     },
     suspend(given: number, frozen: boolean) {
-      const ms = onGrid(given);
-      host.suspendedUntil = kernel.now + ms;
+      // One that stands still already does so for longer, not twice at once.
+      const from = Math.max(host.suspendedUntil, kernel.now);
+      host.suspendedUntil = Math.max(from, kernel.now + onGrid(given));
       if (!frozen || clockFault === 'set') return;
       clockFault = 'frozen';
-      host.behindMs += ms;
+      host.behindMs += host.suspendedUntil - from;
     },
     setWall(aheadMs: number) {
       if (clockFault === 'frozen') return;

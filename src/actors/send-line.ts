@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { lastPlace } from '../delivery/chat-moves.js';
 import { COMMIT_STALL_MS } from '../delivery/lease-clock.js';
 import { type Outage, outage } from '../delivery/outage.js';
 import { type BotPacing, botPacing, type Rates } from '../delivery/pacing.js';
@@ -8,8 +9,6 @@ import { type CallRegistry, callRegistry } from '../telegram/call-registry.js';
 import type { TelegramClient } from '../telegram/client.js';
 import type { Clock } from './clock.js';
 
-/** A chat moves once or twice in its life. */
-const HOPS = 8;
 /** Bodies kept in memory per bot, bytes of text and heads: more than the largest page of 14 MiB weighs. */
 const BODIES_BYTES = 32 * 1_048_576;
 
@@ -89,12 +88,7 @@ export function sendLine(options: {
     draining: false,
     moved: new Map(),
     moving: new Map(),
-    whereIs(chatId) {
-      let place = chatId;
-      if (line.moved.size === 0) return place;
-      for (let hop = 0; hop < HOPS; hop += 1) place = line.moved.get(place) ?? place;
-      return place;
-    },
+    whereIs: (chatId) => lastPlace(chatId, (place) => line.moved.get(place)),
     ready: [],
     nextSource: () => {
       sources += 1;

@@ -1,4 +1,5 @@
 import type { Collection, Filter } from 'mongodb';
+import { MOST_MOVES } from '../delivery/chat-moves.js';
 import type { ChatRow } from './models.js';
 import { duplicateKey } from './store.js';
 
@@ -10,9 +11,6 @@ export interface ChatMove {
 
 /** Others may write the same rows meanwhile; so often it is tried again. */
 const TRIES = 8;
-/** A chat moves once or twice in its life; more would be a circle. */
-const HOPS = 8;
-
 /**
  * The row of a group takes the chat id of the supergroup that it became and keeps its uid, so that audiences meet it once; a row that is there already
  * gives way. A stub without subscription stays under the old id and tells where it went. A row without a subscription is nobody and never takes the
@@ -84,7 +82,7 @@ async function whereItIs(
   let target = chatId;
   for (let hop = 0; ; hop += 1) {
     const there = await chats.findOne({ bot, chatId: target });
-    if (there?.movedTo === undefined || hop === HOPS) return { target, there };
+    if (there?.movedTo === undefined || hop === MOST_MOVES) return { target, there };
     target = there.movedTo;
   }
 }

@@ -1,3 +1,4 @@
+import { lastPlace } from '../../delivery/chat-moves.js';
 import { shardOf } from '../../delivery/shards.js';
 import type { ChatMark } from '../../store/send-store.js';
 import type { MovedItem } from '../sender/state.js';
@@ -5,8 +6,6 @@ import { type Ctx, type Handed, type PoolDeps, type State, shardAddress } from '
 
 /** A look at the store that failed is tried again after so long, ms. */
 const RETRY_MS = 1_000;
-/** A chat moves once or twice in its life; more would be a circle. */
-const HOPS = 8;
 
 /** The marks of these chats, and of the chats that they became. */
 export async function marksOf(chatIds: readonly number[], deps: PoolDeps): Promise<ChatMark[]> {
@@ -32,12 +31,7 @@ export async function metTwice(
   deps: PoolDeps,
 ): Promise<ReadonlySet<number>> {
   const moved = new Map(marks.flatMap(({ chatId, movedTo }) => (movedTo === undefined ? [] : [[chatId, movedTo]])));
-  const placeOf = (chatId: number): number => {
-    let place = deps.line.whereIs(chatId);
-    for (let hop = 0, next = moved.get(place); next !== undefined && hop < HOPS; hop += 1, next = moved.get(place))
-      place = next;
-    return place;
-  };
+  const placeOf = (chatId: number): number => lastPlace(deps.line.whereIs(chatId), (place) => moved.get(place));
   const places = new Map(chatIds.map((chatId) => [chatId, placeOf(chatId)] as const).filter(([of, at]) => of !== at));
   const there = await deps.broadcasts.among(n, new Set(places.values()));
   return new Set([...places].filter(([, at]) => there.has(at)).map(([of]) => of));

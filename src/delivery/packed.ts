@@ -36,13 +36,21 @@ export function headAt(heads: Buffer, index: number): Head {
   };
 }
 
+/** Bytes of a packed chat id. */
+const CHAT_BYTES = 8;
+
 /** Packs chat ids, float64 little-endian. */
 export function packChats(chats: readonly number[]): Buffer {
-  const buffer = Buffer.alloc(chats.length * 8);
+  const buffer = Buffer.alloc(chats.length * CHAT_BYTES);
   chats.forEach((chat, index) => {
-    buffer.writeDoubleLE(chat, index * 8);
+    buffer.writeDoubleLE(chat, index * CHAT_BYTES);
   });
   return buffer;
+}
+
+/** The chat ids of a packed list. Never throws. */
+export function unpackChats(packed: Buffer): number[] {
+  return Array.from({ length: packed.length / CHAT_BYTES }, (_, index) => packed.readDoubleLE(index * CHAT_BYTES));
 }
 
 /** Bytes of one packed result: code (uint8), attempts (uint8), two spare, message id (float64 at 4), time (float64 at 12, epoch ms), four spare. */

@@ -1,5 +1,5 @@
 import { Binary, ObjectId } from 'mongodb';
-import { emptyTally, packChats, type TallyCounts } from '../delivery/packed.js';
+import { emptyTally, packChats, type TallyCounts, unpackChats } from '../delivery/packed.js';
 import type { BroadcastBody, BroadcastPageRow, BroadcastRow, ChatRow } from './models.js';
 import { bytes } from './send-store.js';
 import { duplicateKey, type Store } from './store.js';
@@ -160,11 +160,8 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
       const found = new Set<number>();
       if (chats.size === 0) return found;
       for await (const row of parts.find({ bot, n }, { projection: { chats: 1 } })) {
-        const packed = bytes((row as unknown as BroadcastPageRow).chats);
-        for (let at = 0; at < packed.length; at += 8) {
-          const chatId = packed.readDoubleLE(at);
+        for (const chatId of unpackChats(bytes((row as unknown as BroadcastPageRow).chats)))
           if (chats.has(chatId)) found.add(chatId);
-        }
       }
       return found;
     },
@@ -212,10 +209,9 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
 }
 
 function stored(row: BroadcastPageRow, mine: boolean): StoredBroadcastPage {
-  const packed = bytes(row.chats);
   return {
     k: row.k,
-    chats: Array.from({ length: packed.length / 8 }, (_, index) => packed.readDoubleLE(index * 8)),
+    chats: unpackChats(bytes(row.chats)),
     upTo: row.upTo === null ? null : new ObjectId(row.upTo.toString()),
     open: row.open === true,
     mine,

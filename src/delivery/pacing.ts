@@ -71,24 +71,26 @@ export function chatSpacingMs(chatId: number, rates: Rates): number {
 
 /** The shortest way of a call, from start to answer, that was met lately: ms, 0 as long as too few are known. */
 function shortestWay(): { note(ms: number, now: number): void; readonly ms: number } {
-  let [since, recent, count, sum] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 0, 0];
-  let [before, countBefore, sumBefore] = [Number.POSITIVE_INFINITY, 0, 0];
+  const NONE = { shortest: Number.POSITIVE_INFINITY, count: 0, sum: 0 };
+  let since = Number.NEGATIVE_INFINITY;
+  let recent = NONE;
+  let before = NONE;
   return {
     note(ms, now) {
       if (now - since >= WAY_MEMORY_MS) {
-        const isNext = now - since < 2 * WAY_MEMORY_MS;
-        [before, countBefore, sumBefore] = isNext ? [recent, count, sum] : [Number.POSITIVE_INFINITY, 0, 0];
-        [since, recent, count, sum] = [now, Number.POSITIVE_INFINITY, 0, 0];
+        before = now - since < 2 * WAY_MEMORY_MS ? recent : NONE;
+        recent = { ...NONE };
+        since = now;
       }
-      recent = Math.min(recent, ms);
-      count += 1;
-      sum += ms;
+      recent.shortest = Math.min(recent.shortest, ms);
+      recent.count += 1;
+      recent.sum += ms;
     },
     get ms() {
-      const answers = count + countBefore;
+      const answers = recent.count + before.count;
       if (answers < KNOWN_WAY_ANSWERS) return 0;
-      const shortest = Math.min(recent, before);
-      const jitter = (sum + sumBefore) / answers - shortest;
+      const shortest = Math.min(recent.shortest, before.shortest);
+      const jitter = (recent.sum + before.sum) / answers - shortest;
       return Math.max(0, shortest - UNSEEN * jitter * Math.sqrt(2 / answers));
     },
   };
@@ -114,7 +116,6 @@ export function botPacing(rates: Rates, concurrency: number): BotPacing {
   let paused = false;
 
   const bulkSpacing = () => SECOND_MS / Math.max(1, window.sends);
-  /** At least 0, so that the oldest end in the window is later than any start behind it. */
   const countsFrom = (answeredAt: number) => answeredAt - Math.min(way.ms, SECOND_MS);
 
   /** When the rules allow a call of that lane, whatever time it is now. */

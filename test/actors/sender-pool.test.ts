@@ -398,17 +398,23 @@ t.test('ends of a call', async (t) => {
     t.match(world.deadLetters.get(ids[0] ?? ''), { reason: "Bad Request: can't parse entities" });
   });
 
-  await t.test('an outage of the bot: it pauses, probes, and goes on; nothing is dead', async (t) => {
-    const world = worldOf(t);
+  /** A process with a message to each of so many chats, at a Telegram that is down until `telegram.down` is false. */
+  async function inOutage(test: Test, count: number) {
+    const world = worldOf(test);
     const telegram = { down: true as boolean };
     world.plan = () => (telegram.down ? { answer: unsent(), afterMs: 5 } : undefined);
     world.getMe = () => (telegram.down ? unsent() : ok());
     const process = await world.process({ concurrency: 8 });
     const ids = world.append(
-      chats(50).map((chat) => one(chat)),
+      chats(count).map((chat) => one(chat)),
       'none',
     );
     await process.take();
+    return { world, telegram, process, ids };
+  }
+
+  await t.test('an outage of the bot: it pauses, probes, and goes on; nothing is dead', async (t) => {
+    const { world, telegram, process, ids } = await inOutage(t, 50);
     await world.clock.advance(60_000);
     const tried = world.calls.length;
     t.ok(tried <= 16, `few calls meet a bot that is down: ${tried}`);
@@ -423,16 +429,7 @@ t.test('ends of a call', async (t) => {
   });
 
   await t.test('the pool crashes while a probe is under way: another is asked, and the bot goes on', async (t) => {
-    const world = worldOf(t);
-    const telegram = { down: true as boolean };
-    world.plan = () => (telegram.down ? { answer: unsent(), afterMs: 5 } : undefined);
-    world.getMe = () => (telegram.down ? unsent() : ok());
-    const process = await world.process({ concurrency: 8 });
-    const ids = world.append(
-      chats(20).map((chat) => one(chat)),
-      'none',
-    );
-    await process.take();
+    const { world, telegram, process, ids } = await inOutage(t, 20);
     await world.clock.advance(10_000);
     const asked = world.probes;
     for (let waited = 0; world.probes === asked && waited < 60_000; waited += 5) await world.clock.advance(5);

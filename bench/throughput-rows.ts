@@ -16,36 +16,40 @@ const unlimited = (concurrency: number): WorldOptions => ({
   env: { SEND_RATE: '0', SEND_CHAT_RATE: '0', SEND_CONCURRENCY: String(concurrency) },
 });
 
-/** The raw loop in two halves, one before `work` and one after; answers its ms, the local Telegram's CPU for it in s, and what `work` came to. */
-async function beside<T>(
-  { telegram, bot, telegramPid }: World,
-  chats: readonly number[],
-  concurrency: number,
-  faults: object,
-  work: () => Promise<T>,
-): Promise<{ rawMs: number; telegramCpu: number; done: T }> {
-  const half = Math.floor(chats.length / 2);
-  const raw = async (some: readonly number[]) => {
-    await telegram.reset();
-    await telegram.faults({ limits: 'off', ...faults });
-    const cpu = cpuSeconds([telegramPid]);
-    const taken = await rawLoop(telegram.url, bot.token, TEXT, some, concurrency);
-    telegramCpu += cpuSeconds([telegramPid]) - cpu;
-    return taken;
-  };
-  let telegramCpu = 0;
-  const before = await raw(chats.slice(0, half));
-  const done = await work();
-  const rawMs = (before + (await raw(chats.slice(half)))) * 1_000;
-  return { rawMs, telegramCpu, done };
+/** What a turn measures beside its work: the raw loop's ms, and the local Telegram's CPU for it in s. */
+interface Beside {
+  readonly rawMs: number;
+  readonly telegramCpu: number;
 }
 
-/** Does `turn` so often, one after another. */
-async function turns<T>(say: (progress: string) => void, turn: () => Promise<T>): Promise<T[]> {
-  const done: T[] = [];
+/** `work` so often, under this weather without limits, each time between two halves of the raw loop under the same. */
+async function turns<T extends object>(
+  say: (progress: string) => void,
+  world: World,
+  loop: { readonly chats: readonly number[]; readonly concurrency: number; readonly faults: object },
+  work: () => Promise<T>,
+): Promise<(T & Beside)[]> {
+  const { telegram, bot, telegramPid } = world;
+  const { chats, concurrency } = loop;
+  const faults = { limits: 'off', ...loop.faults };
+  const half = Math.floor(chats.length / 2);
+  const done: (T & Beside)[] = [];
   while (done.length < TURNS) {
     say(`turn ${done.length + 1} of ${TURNS}`);
-    done.push(await turn());
+    let telegramCpu = 0;
+    const raw = async (some: readonly number[]) => {
+      await telegram.reset();
+      await telegram.faults(faults);
+      const cpu = cpuSeconds([telegramPid]);
+      const taken = await rawLoop(telegram.url, bot.token, TEXT, some, concurrency);
+      telegramCpu += cpuSeconds([telegramPid]) - cpu;
+      return taken;
+    };
+    const before = await raw(chats.slice(0, half));
+    await weather(world, faults);
+    const own = await work();
+    const rawMs = (before + (await raw(chats.slice(half)))) * 1_000;
+    done.push({ ...own, rawMs, telegramCpu });
   }
   return done;
 }
@@ -54,16 +58,20 @@ async function turns<T>(say: (progress: string) => void, turn: () => Promise<T>)
 const ofTurns = (values: readonly number[], digits: number, unit = ''): string =>
   `${median(values).toFixed(digits)}${unit} (turns: ${values.map((value) => value.toFixed(digits)).join(', ')})`;
 
-const once = (what: string, counts: readonly number[], wanted: number): Measure => ({
-  what,
-  value: `${Math.min(...counts)} of ${wanted}`,
+/** What a broadcast, or what stands for one, came to at the local Telegram. */
+interface Counted {
+  readonly stats: { readonly distinct: number };
+}
+
+const eachOnce = (done: readonly Counted[], wanted: number): Measure => ({
+  what: 'delivered',
+  value: `${Math.min(...done.map(({ stats }) => stats.distinct))} of ${wanted}`,
   goal: 'each once',
-  held: counts.every((count) => count === wanted),
+  held: done.every(({ stats }) => stats.distinct === wanted),
 });
 
-interface Timed {
+interface Timed extends Beside {
   readonly ms: number;
-  readonly rawMs: number;
 }
 
 function noWorse(what: string, done: readonly Timed[]): Measure {
@@ -85,19 +93,10 @@ const throughput: Row = {
       const chats = await world.telegram.people(20_000);
       say('importing');
       await world.api.importPeople(chats);
-      const faults = { latencyMs: 0 };
-      const done = await turns(say, async () => {
-        const {
-          rawMs,
-          telegramCpu,
-          done: own,
-        } = await beside(world, chats, 50, faults, async () => {
-          await weather(world, { limits: 'off', ...faults });
-          const before = cpuSeconds(world.pids);
-          const { ms, stats } = await delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
-          return { ms, stats, cpu: (cpuSeconds(world.pids) - before) / (chats.length / 1_000) };
-        });
-        return { ...own, rawMs, telegramCpu };
+      const done = await turns(say, world, { chats, concurrency: 50, faults: { latencyMs: 0 } }, async () => {
+        const before = cpuSeconds(world.pids);
+        const { ms, stats } = await delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
+        return { ms, stats, cpu: (cpuSeconds(world.pids) - before) / (chats.length / 1_000) };
       });
       const ratios = done.map(({ ms, rawMs }) => rawMs / ms);
       const cpu = done.map((turn) => turn.cpu);
@@ -124,11 +123,7 @@ const throughput: Row = {
           goal: '≥ 2, or said',
           held: true,
         },
-        once(
-          'delivered',
-          done.map(({ stats }) => stats.distinct),
-          chats.length,
-        ),
+        eachOnce(done, chats.length),
       ];
     }),
 };
@@ -141,22 +136,11 @@ const latency: Row = {
       const chats = await world.telegram.people(20_000);
       say('importing');
       await world.api.importPeople(chats);
-      const faults = { latencyMs: 50 };
-      const done = await turns(say, async () => {
-        const { rawMs, done: own } = await beside(world, chats, 200, faults, async () => {
-          await weather(world, { limits: 'off', ...faults });
-          return delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
-        });
-        return { ...own, rawMs };
-      });
-      return [
-        noWorse('wall', done),
-        once(
-          'delivered',
-          done.map(({ stats }) => stats.distinct),
-          chats.length,
-        ),
-      ];
+      const loop = { chats, concurrency: 200, faults: { latencyMs: 50 } };
+      const done = await turns(say, world, loop, () =>
+        delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT })),
+      );
+      return [noWorse('wall', done), eachOnce(done, chats.length)];
     }),
 };
 
@@ -170,29 +154,21 @@ const ordered: Row = {
       const ids = await world.telegram.people(people);
       const chats = Array.from({ length: people * each }, (_, index) => ids[index % people] ?? 0);
       const messages = chats.map((chatId, index) => ({ chatId, text: `#${Math.floor(index / people) + 1} in order` }));
-      const faults = { latencyMs: 50, jitterMs: 20 };
-      const done = await turns(say, async () => {
-        const { rawMs, done: own } = await beside(world, chats, 200, faults, async () => {
-          await weather(world, { limits: 'off', ...faults });
-          return delivered(world, messages.length, 60, async () => {
-            for (let at = 0; at < messages.length; at += 1_000) {
-              const part = messages.slice(at, at + 1_000);
-              const { status } = await world.api.call('POST', '/api/send_messages', { messages: part });
-              if (status !== 202) throw new Error(`send_messages was answered ${status}`);
-            }
-          });
-        });
-        return { ...own, rawMs };
-      });
+      const loop = { chats, concurrency: 200, faults: { latencyMs: 50, jitterMs: 20 } };
+      const done = await turns(say, world, loop, () =>
+        delivered(world, messages.length, 60, async () => {
+          for (let at = 0; at < messages.length; at += 1_000) {
+            const part = messages.slice(at, at + 1_000);
+            const { status } = await world.api.call('POST', '/api/send_messages', { messages: part });
+            if (status !== 202) throw new Error(`send_messages was answered ${status}`);
+          }
+        }),
+      );
       const outOfOrder = done.reduce((sum, { stats }) => sum + stats.outOfOrder, 0);
       return [
         noWorse('wall', done),
         { what: 'out of order', value: String(outOfOrder), goal: '0', held: outOfOrder === 0 },
-        once(
-          'delivered',
-          done.map(({ stats }) => stats.distinct),
-          chats.length,
-        ),
+        eachOnce(done, chats.length),
       ];
     }),
 };
@@ -226,7 +202,7 @@ const million: Row = {
           goal: '≥ 0.90',
           held: first >= 0.9 * last.ms,
         },
-        once('delivered', [last.stats.distinct], count),
+        eachOnce([last], count),
       ];
     }),
 };

@@ -50,22 +50,33 @@ function logged(): { lines: [string, object, string][]; log: NonNullable<StoreOp
   return { lines, log: { info: say('info'), warn: say('warn'), error: say('error') } };
 }
 
+/** How a commit is made: by lmdb's thread always, or here as soon as one was quick. The first is always by the thread. */
+const WAYS = [
+  ["by lmdb's thread", 0],
+  ['here', Number.POSITIVE_INFINITY],
+] as const;
+
 /** A disk on which a commit fails with this text, from when `failing` is set; `gone`: the file cannot be read after that, as when lmdb could not write its meta page. */
 function failingDisk(text: string, gone: boolean) {
-  const disk: { failing: boolean; commits: number } = { failing: false, commits: 0 };
+  const disk = { failing: false, byThread: 0, here: 0 };
   const opens = ((options: Parameters<typeof open>[0]) => {
     const root = open(options);
-    const commit = root.childTransaction.bind(root);
     let lost = false;
+    const failed = (work: () => unknown) => () => {
+      const result = work();
+      if (!disk.failing) return result;
+      lost = gone;
+      throw new Error(text);
+    };
+    const [byThread, here] = [root.childTransaction.bind(root), root.transactionSync.bind(root)];
     root.childTransaction = ((work: () => unknown) => {
-      disk.commits++;
-      if (!disk.failing) return commit(work);
-      return commit(() => {
-        work();
-        lost = gone;
-        throw new Error(text);
-      });
+      disk.byThread++;
+      return byThread(failed(work));
     }) as typeof root.childTransaction;
+    root.transactionSync = ((work: () => unknown) => {
+      disk.here++;
+      return here(failed(work));
+    }) as typeof root.transactionSync;
     const openTable = root.openDB.bind(root);
     root.openDB = ((...args: Parameters<typeof root.openDB>) => {
       const table = openTable(...args);
@@ -81,96 +92,126 @@ function failingDisk(text: string, gone: boolean) {
   return { disk, opens };
 }
 
-t.test('when the disk fails it only reads, and says so; a new start takes writes again', async (t) => {
-  const directory = t.testdir();
-  const { disk, opens } = failingDisk('Input/output error', false);
-  const { lines, log } = logged();
-  const store = opened(directory, { open: opens, log });
-  t.match(await insert(store, { _id: 1 }), { ok: 1, n: 1 });
-  disk.failing = true;
-  const before = disk.commits;
-  const first = insert(store, { _id: 2 });
-  const refused = [await first, ...(await Promise.all([insert(store, { _id: 3 }), insert(store, { _id: 4 })]))];
-  for (const one of refused)
-    t.match(one, { ok: 0, code: 39, codeName: 'FileStreamFailed', errmsg: /Input\/output error.*restart the store/ });
-  disk.failing = false;
-  t.match(await insert(store, { _id: 5 }), { ok: 0, code: 39 }, 'a disk that seems well again is not trusted');
-  t.match(await run(store, { delete: 'c', deletes: [{ q: {}, limit: 0 }] }), { ok: 0, code: 39 });
-  t.equal(disk.commits, before + 1, 'nothing was written after the failure');
-  t.equal(await count(store), 1, 'reads go on');
-  t.match(await run(store, { serverStatus: 1 }), {
-    storageEngine: { readOnly: true, refusal: /disk of the store failed/ },
-  });
-  t.equal(lines.filter(([level, , text]) => level === 'error' && text === 'local store: writes are refused').length, 1);
-  await store.engine.close();
-  const again = opened(directory);
-  t.equal(await count(again), 1);
-  t.match(await insert(again, { _id: 2 }), { ok: 1, n: 1 });
-  t.match(await run(again, { serverStatus: 1 }), { storageEngine: { readOnly: false } });
-  t.equal(checkStore(again.engine).problemsTotal, 0);
-  await again.engine.close();
-});
+/** Such a disk with one more commit, of that way. */
+function after(before: ReturnType<typeof failingDisk>['disk'], quickCommitMs: number): typeof before {
+  const { byThread, here } = before;
+  return { failing: false, ...(quickCommitMs === 0 ? { byThread: byThread + 1, here } : { byThread, here: here + 1 }) };
+}
 
-t.test('what waits while a commit fails is not tried on that disk', async (t) => {
-  const { disk, opens } = failingDisk('Input/output error', false);
-  const store = opened(t.testdir(), { open: opens });
-  await insert(store, { _id: 1 });
-  disk.failing = true;
-  const before = disk.commits;
-  const many = Array.from({ length: 5 }, (_, n) => insert(store, { _id: `a${n}` }));
-  await Promise.resolve(); // the first batch is under way, these are the next one
-  many.push(...Array.from({ length: 5 }, (_, n) => insert(store, { _id: `b${n}` })));
-  for (const one of await Promise.all(many)) t.match(one, { ok: 0, code: 39 });
-  t.equal(disk.commits, before + 1);
-  await store.engine.close();
-});
+for (const [way, quickCommitMs] of WAYS) {
+  t.test(
+    `when the disk fails it only reads, and says so; a new start takes writes again, commits ${way}`,
+    async (t) => {
+      const directory = t.testdir();
+      const { disk, opens } = failingDisk('Input/output error', false);
+      const { lines, log } = logged();
+      const store = opened(directory, { open: opens, log, quickCommitMs });
+      t.match(await insert(store, { _id: 1 }), { ok: 1, n: 1 });
+      disk.failing = true;
+      const before = { ...disk };
+      const first = insert(store, { _id: 2 });
+      const refused = [await first, ...(await Promise.all([insert(store, { _id: 3 }), insert(store, { _id: 4 })]))];
+      for (const one of refused)
+        t.match(one, {
+          ok: 0,
+          code: 39,
+          codeName: 'FileStreamFailed',
+          errmsg: /Input\/output error.*restart the store/,
+        });
+      disk.failing = false;
+      t.match(await insert(store, { _id: 5 }), { ok: 0, code: 39 }, 'a disk that seems well again is not trusted');
+      t.match(await run(store, { delete: 'c', deletes: [{ q: {}, limit: 0 }] }), { ok: 0, code: 39 });
+      t.strictSame(disk, after(before, quickCommitMs), 'nothing was written after the failure');
+      t.equal(await count(store), 1, 'reads go on');
+      t.match(await run(store, { serverStatus: 1 }), {
+        storageEngine: { readOnly: true, refusal: /disk of the store failed/ },
+      });
+      t.equal(
+        lines.filter(([level, , text]) => level === 'error' && text === 'local store: writes are refused').length,
+        1,
+      );
+      await store.engine.close();
+      const again = opened(directory);
+      t.equal(await count(again), 1);
+      t.match(await insert(again, { _id: 2 }), { ok: 1, n: 1 });
+      t.match(await run(again, { serverStatus: 1 }), { storageEngine: { readOnly: false } });
+      t.equal(checkStore(again.engine).problemsTotal, 0);
+      await again.engine.close();
+    },
+  );
+}
 
-t.test('when nothing can be read any more every answer is an error, none is empty', async (t) => {
-  const { disk, opens } = failingDisk('No space left on device', true);
-  const store = opened(t.testdir(), { open: opens });
-  await insert(store, { _id: 1 });
-  disk.failing = true;
-  t.match(await insert(store, { _id: 2 }), { ok: 0, code: 39, errmsg: /nothing is read or written/ });
-  for (const command of [{ find: 'c' }, { count: 'c' }, { listCollections: 1 }, { listIndexes: 'c' }, { drop: 'c' }])
-    t.match(await run(store, command), { ok: 0, code: 39 }, Object.keys(command)[0] ?? '');
-  t.match(await run(store, { ping: 1 }), { ok: 1 });
-  t.match(await run(store, { serverStatus: 1 }), { ok: 1, storageEngine: { readOnly: true } });
-  await store.engine.close();
-});
-
-t.test('a commit that fails for want of room is refused alone', async (t) => {
-  for (const text of [
-    'No space left on device',
-    'Disk quota exceeded',
-    'MDB_MAP_FULL: Environment mapsize limit reached',
-  ]) {
-    const { disk, opens } = failingDisk(text, false);
-    const store = opened(t.testdir(), { open: opens });
+for (const [way, quickCommitMs] of WAYS) {
+  t.test(`what waits while a commit fails is not tried on that disk, commits ${way}`, async (t) => {
+    const { disk, opens } = failingDisk('Input/output error', false);
+    const store = opened(t.testdir(), { open: opens, quickCommitMs });
     await insert(store, { _id: 1 });
     disk.failing = true;
-    t.match(await insert(store, { _id: 2 }), { ok: 0, code: 14031, errmsg: new RegExp(text) });
-    t.equal(await count(store), 1);
-    disk.failing = false;
-    t.match(await insert(store, { _id: 2 }), { ok: 1 }, 'with room it writes again');
+    const before = { ...disk };
+    const many = Array.from({ length: 5 }, (_, n) => insert(store, { _id: `a${n}` }));
+    await Promise.resolve(); // the first batch is under way, these are the next one
+    many.push(...Array.from({ length: 5 }, (_, n) => insert(store, { _id: `b${n}` })));
+    for (const one of await Promise.all(many)) t.match(one, { ok: 0, code: 39 });
+    t.strictSame(disk, { ...after(before, quickCommitMs), failing: true });
     await store.engine.close();
-  }
-});
+  });
+}
 
-t.test('a host that was followed by another writes nothing more, and answers nothing from what it knew', async (t) => {
-  const directory = t.testdir();
-  const old = opened(directory);
-  await insert(old, { _id: 1 });
-  const next = opened(directory);
-  await run(next, { createIndexes: 'c', indexes: [{ key: { a: 1 }, name: 'a' }] });
-  t.match(await insert(next, { _id: 2, a: 1 }), { ok: 1 });
-  t.match(await insert(old, { _id: 3, a: 1 }), { ok: 0, code: 91, errmsg: /another process hosts the store/ });
-  t.match(await run(old, { find: 'c' }), { ok: 0, code: 91 });
-  t.match(await insert(next, { _id: 3, a: 1 }), { ok: 1 });
-  t.equal(await count(next), 3);
-  t.strictSame(checkStore(next.engine).problems, []);
-  await next.engine.close();
-  await old.engine.close();
-});
+for (const [way, quickCommitMs] of WAYS) {
+  t.test(`when nothing can be read any more every answer is an error, none is empty, commits ${way}`, async (t) => {
+    const { disk, opens } = failingDisk('No space left on device', true);
+    const store = opened(t.testdir(), { open: opens, quickCommitMs });
+    await insert(store, { _id: 1 });
+    disk.failing = true;
+    t.match(await insert(store, { _id: 2 }), { ok: 0, code: 39, errmsg: /nothing is read or written/ });
+    for (const command of [{ find: 'c' }, { count: 'c' }, { listCollections: 1 }, { listIndexes: 'c' }, { drop: 'c' }])
+      t.match(await run(store, command), { ok: 0, code: 39 }, Object.keys(command)[0] ?? '');
+    t.match(await run(store, { ping: 1 }), { ok: 1 });
+    t.match(await run(store, { serverStatus: 1 }), { ok: 1, storageEngine: { readOnly: true } });
+    await store.engine.close();
+  });
+}
+
+for (const [way, quickCommitMs] of WAYS) {
+  t.test(`a commit that fails for want of room is refused alone, commits ${way}`, async (t) => {
+    for (const text of [
+      'No space left on device',
+      'Disk quota exceeded',
+      'MDB_MAP_FULL: Environment mapsize limit reached',
+    ]) {
+      const { disk, opens } = failingDisk(text, false);
+      const store = opened(t.testdir(), { open: opens, quickCommitMs });
+      await insert(store, { _id: 1 });
+      disk.failing = true;
+      t.match(await insert(store, { _id: 2 }), { ok: 0, code: 14031, errmsg: new RegExp(text) });
+      t.equal(await count(store), 1);
+      disk.failing = false;
+      t.match(await insert(store, { _id: 2 }), { ok: 1 }, 'with room it writes again');
+      await store.engine.close();
+    }
+  });
+}
+
+for (const [way, quickCommitMs] of WAYS) {
+  t.test(
+    `a host that was followed by another writes nothing more, and answers nothing from what it knew, commits ${way}`,
+    async (t) => {
+      const directory = t.testdir();
+      const old = opened(directory, { quickCommitMs });
+      await insert(old, { _id: 1 });
+      const next = opened(directory, { quickCommitMs });
+      await run(next, { createIndexes: 'c', indexes: [{ key: { a: 1 }, name: 'a' }] });
+      t.match(await insert(next, { _id: 2, a: 1 }), { ok: 1 });
+      t.match(await insert(old, { _id: 3, a: 1 }), { ok: 0, code: 91, errmsg: /another process hosts the store/ });
+      t.match(await run(old, { find: 'c' }), { ok: 0, code: 91 });
+      t.match(await insert(next, { _id: 3, a: 1 }), { ok: 1 });
+      t.equal(await count(next), 3);
+      t.strictSame(checkStore(next.engine).problems, []);
+      await next.engine.close();
+      await old.engine.close();
+    },
+  );
+}
 
 t.test('a directory that holds something else is refused in a clear line', async (t) => {
   const foreign = async (directory: string, table?: string): Promise<void> => {

@@ -41,8 +41,8 @@ export interface BroadcastStore {
   row(n: number): Promise<BroadcastRow | undefined>;
   /** The states of these broadcasts; one without a row is not in the answer. */
   wishes(ns: readonly number[]): Promise<BroadcastWish[]>;
-  /** The first move: no row means running. A row that a pause had made gets its start and estimate. */
-  begin(n: number, estimate: number, at: Date): Promise<BroadcastRow>;
+  /** The first move: no row means running. A row that a pause had made gets its start. */
+  begin(n: number, at: Date): Promise<BroadcastRow>;
   /** People of an audience behind the uid `after` (default: all). */
   count(audience: BroadcastBody['audience'], after?: ObjectId | null): Promise<number>;
   flags(chats: readonly number[]): Promise<AudienceFlags>;
@@ -93,12 +93,12 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
     async row(n) {
       return ((await rows.findOne({ bot, n })) as unknown as BroadcastRow | null) ?? undefined;
     },
-    async begin(n, estimate, at) {
+    async begin(n, at) {
       await rows
         .updateOne(
           { bot, n, startedAt: { $exists: false } },
           {
-            $set: { estimate, startedAt: at },
+            $set: { startedAt: at },
             $setOnInsert: { state: 'running', sum: emptyTally(), k: 0, ratePerSecond: 0 },
           },
           { upsert: true },

@@ -114,10 +114,8 @@ export async function listBroadcasts(
 
 async function figures(store: Store, page: PageRow): Promise<BroadcastView> {
   const { bot, n } = page;
-  const audience = page.broadcast?.audience ?? { types: ['private'] };
   const { row, sum } = await settled(store, bot, n);
-  const known =
-    row?.total ?? row?.estimate ?? (await store.models.Chats.collection.countDocuments(audienceFilter(bot, audience)));
+  const known = row?.total ?? row?.estimate ?? (await estimated(store, page, row));
   const total = Math.max(known, tallied(sum));
   const remaining = total - tallied(sum);
   const rate = row?.state === 'running' ? row.ratePerSecond : 0;
@@ -134,6 +132,33 @@ async function figures(store: Store, page: PageRow): Promise<BroadcastView> {
     startedAt: row?.startedAt?.toISOString() ?? null,
     ...(row?.finishedAt === undefined ? {} : { finishedAt: row.finishedAt.toISOString() }),
   };
+}
+
+/** Counts under way, by broadcast: who looks each second must not have a large audience counted several times at once. */
+const counts = new WeakMap<Store, Map<string, Promise<number>>>();
+
+/**
+ * How many people the audience has now. It is counted when somebody looks, not by the owner, whom it would keep from the first call (a million people
+ * take seconds); once the broadcast runs it is kept in its row.
+ */
+function estimated(store: Store, { bot, n, broadcast }: PageRow, row: BroadcastRow | undefined): Promise<number> {
+  const underWay = counts.get(store) ?? new Map<string, Promise<number>>();
+  counts.set(store, underWay);
+  const id = broadcastId(bot, n);
+  const count = async (): Promise<number> => {
+    const audience = broadcast?.audience ?? { types: ['private'] };
+    const estimate = await store.models.Chats.collection.countDocuments(audienceFilter(bot, audience));
+    if (row?.startedAt === undefined) return estimate;
+    await store.models.Broadcasts.collection
+      .updateOne({ bot, n, estimate: { $exists: false } }, { $set: { estimate } })
+      .catch(() => undefined); // a store that takes no writes now: who looks next counts again
+    return estimate;
+  };
+  const known = underWay.get(id);
+  if (known !== undefined) return known;
+  const counting = count().finally(() => underWay.delete(id));
+  underWay.set(id, counting);
+  return counting;
 }
 
 /** The published sum plus the tallies of the pages from its first open one on; read again when the row moved meanwhile. */

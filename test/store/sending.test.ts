@@ -385,8 +385,29 @@ t.test('a broadcast from acceptance to its end, as its owner writes it and as it
   });
   t.equal(await runs.row(1), undefined);
   const at = new Date(1_700_000_000_000);
-  t.match(await runs.begin(1, 3, at), { k: 0, estimate: 3, state: 'running' });
-  t.match(await runs.begin(1, 99, new Date()), { estimate: 3, startedAt: at }, 'begun once');
+  t.match(await runs.begin(1, at), { k: 0, state: 'running' });
+  t.match(await runs.begin(1, new Date()), { startedAt: at }, 'begun once');
+  const { collection } = store.models.Chats;
+  const count = collection.countDocuments.bind(collection);
+  let counted = 0;
+  let goOn = (): void => undefined;
+  const held = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  collection.countDocuments = async (...args) => {
+    counted += 1;
+    await held;
+    return count(...args);
+  };
+  const looking = Promise.all([1, 2, 3].map(() => findBroadcast(store, id)));
+  for (let reads = 0; reads < 20; reads += 1) await runs.row(1); // all three have come to the count
+  goOn();
+  for (const view of await looking) t.match(view, { total: 3 });
+  t.equal(counted, 1, 'those who look at once share a count');
+  t.match(await runs.row(1), { estimate: 3 });
+  await people(store, 1, () => ({ chatId: 99 }));
+  t.match(await findBroadcast(store, id), { total: 3 });
+  t.equal(counted, 1, 'once it runs the estimate is kept');
 
   const own = new ObjectId();
   const page = { chats: [1, 2], unreachable: [false, false], upTo: new ObjectId() };
@@ -485,11 +506,7 @@ t.test('an operator pauses, resumes and cancels a broadcast by compare-and-set',
   t.same(await runs.wishes([1, 2]), [{ n: 1, state: 'paused' }]);
   t.match(await moved('resume'), { moved: true, view: { state: 'running' } });
   const at = new Date(1_700_000_000_000);
-  t.match(
-    await runs.begin(1, 4, at),
-    { state: 'running', estimate: 4, startedAt: at, k: 0 },
-    'a row that a pause made',
-  );
+  t.match(await runs.begin(1, at), { state: 'running', startedAt: at, k: 0 }, 'a row that a pause made');
   t.equal(await runs.move(1, { k: 0 }, { k: 1, sum: emptyTally(), ratePerSecond: 2 }), true);
   t.match(await findBroadcast(store, id), { ratePerSecond: 2, etaMs: 2_000 });
   t.match(await moved('pause'), { moved: true, view: { ratePerSecond: 0, etaMs: null } });
@@ -511,7 +528,7 @@ t.test('an operator pauses, resumes and cancels a broadcast by compare-and-set',
   for (const move of ['pause', 'resume', 'cancel'] as const) t.match(await moved(move), { moved: false }, move);
 
   const other = await wayIn(store).broadcast('1', { ...everyone, text: 'all' });
-  const both = await Promise.all([moved('pause', other.id), runs.begin(2, 4, at)]);
+  const both = await Promise.all([moved('pause', other.id), runs.begin(2, at)]);
   t.match(both[0], { moved: true }, 'a pause that meets the first move of the owner');
   t.match(await runs.row(2), { state: 'paused' });
 });
@@ -621,7 +638,7 @@ t.test('pruning', async (t) => {
   await way.messages('1', [message(9)]);
   const sends = sendStore(store, '1');
   const runs = broadcastStore(store, '1');
-  await runs.begin(6, 1, new Date());
+  await runs.begin(6, new Date());
   await runs.addPage(6, 0, new ObjectId(), null, { chats: [1], unreachable: [false], upTo: null });
   await sends.commit({
     ...nothing,

@@ -360,9 +360,9 @@ export function sendingWorld(): SendingWorld {
           const row = broadcasts.get(n);
           return row === undefined ? undefined : { ...row };
         }),
-      begin: (n, estimate, at) =>
+      begin: (n, at) =>
         operation(by, `begin ${n}`, () => {
-          const row: BroadcastRow = { estimate, startedAt: at, ...(broadcasts.get(n) ?? newRow(n)) };
+          const row: BroadcastRow = { startedAt: at, ...(broadcasts.get(n) ?? newRow(n)) };
           broadcasts.set(n, row);
           return { ...row };
         }),

@@ -332,8 +332,7 @@ function makePage(state: State, run: BroadcastRun, ctx: Ctx, deps: PoolDeps): vo
   const { broadcasts, line } = deps;
   const make = async () => {
     if (phase === 'waiting') {
-      const estimate = await broadcasts.count(broadcast.audience);
-      const { state: wish } = await broadcasts.begin(n, estimate, new Date(ctx.clock.wallNow()));
+      const { state: wish } = await broadcasts.begin(n, new Date(ctx.clock.wallNow()));
       if (wish !== 'running') return wish;
     }
     const askedAt = ctx.clock.now();

@@ -37,6 +37,9 @@ const GONE: ReadonlySet<string> = new Set([
   'bad request: chat not found',
 ]);
 
+/** What is kept of a description, UTF-16 units: Telegram's are a line, and those of a page of deliveries are written as one document. */
+const DESCRIPTION_UNITS = 500;
+
 /** Statuses that mean a broken request even when the answer is not in Telegram's form (a proxy's page). */
 const BROKEN_REQUEST: ReadonlySet<number> = new Set([400, 413, 414, 431]);
 
@@ -53,7 +56,7 @@ export function classify(answer: Answer): Outcome {
   if (code >= 200 && code < 300) return accepted(code, refusal ? undefined : body);
   if (!(code >= 400 && code < 500)) return { kind: 'ambiguous', code: finite(code), reason: `status ${code}` };
   const given = refusal ? body.description : undefined;
-  const description = typeof given === 'string' ? given : undefined;
+  const description = typeof given === 'string' ? given.slice(0, DESCRIPTION_UNITS) : undefined;
   return refused(code, description, refusal ? record(body.parameters) : undefined, answer.retryAfterHeader);
 }
 

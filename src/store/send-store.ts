@@ -95,7 +95,7 @@ const KEEP_READING = 1_000;
 
 /** The send owner's view of the store for one bot. */
 export function sendStore(store: Store, bot: string): SendStore {
-  const { Pages, Results, Chats, DeadLetters, BroadcastPages } = store.models;
+  const { Pages, Results, Chats, DeadLetters } = store.models;
   const pages = Pages.collection;
   const projection = { n: 1, kind: 1, open: 1, heads: 1, broadcast: 1 };
 
@@ -211,27 +211,25 @@ export function sendStore(store: Store, bot: string): SendStore {
       ]);
       // Behind the marks, which name the old id: the row takes them along.
       for (const move of moved) await moveChat(Chats.collection as unknown as Collection, bot, move);
-      await Promise.all([results.length === 0 ? undefined : writeResults(epoch, results), closePages(closed)]);
+      await Promise.all([writeResults(epoch, results), closePages(closed)]);
     },
   };
 
   async function writeResults(epoch: number, results: readonly ResultWrite[]): Promise<void> {
     try {
-      await Results.collection.bulkWrite(
+      await store.update(
+        'Results',
         results.map(({ n, k, items, left, tally, rest, parts, steps }) => ({
-          updateOne: {
-            // `left` only falls and `steps` only grows, so a late copy of an earlier write of this epoch changes nothing.
-            filter: {
-              bot,
-              n,
-              k,
-              $or: [{ epoch: { $lt: epoch } }, { epoch, left: { $gte: left }, steps: { $lte: steps } }],
-            },
-            update: { $set: { epoch, items: new Binary(items), left, tally, rest, parts, steps } },
-            upsert: true,
+          // `left` only falls and `steps` only grows, so a late copy of an earlier write of this epoch changes nothing.
+          filter: {
+            bot,
+            n,
+            k,
+            $or: [{ epoch: { $lt: epoch } }, { epoch, left: { $gte: left }, steps: { $lte: steps } }],
           },
+          change: { $set: { epoch, items: new Binary(items), left, tally, rest, parts, steps } },
+          upsert: true,
         })),
-        { ordered: false },
       );
     } catch (error) {
       if (duplicateKey(error) !== undefined) throw new StoreError('PH_LEASE_FENCED', 'results belong to a later epoch');
@@ -241,21 +239,20 @@ export function sendStore(store: Store, bot: string): SendStore {
 
   async function closePages(closed: Commit['closed']): Promise<void> {
     const close = { $unset: { open: '' }, $set: { closedAt: new Date() } } as const;
-    const messages = closed.filter((page) => page.k === undefined);
-    const parts = closed.filter((page) => page.k !== undefined);
+    const of = (model: 'Pages' | 'BroadcastPages', some: Commit['closed']) =>
+      store.update(
+        model,
+        some.map(({ n, k }) => ({ filter: { bot, n, ...(k === undefined ? {} : { k }), open: true }, change: close })),
+      );
     await Promise.all([
-      messages.length === 0
-        ? undefined
-        : pages.bulkWrite(
-            messages.map(({ n }) => ({ updateOne: { filter: { bot, n, open: true }, update: close } })) as never,
-            { ordered: false },
-          ),
-      parts.length === 0
-        ? undefined
-        : BroadcastPages.collection.bulkWrite(
-            parts.map(({ n, k }) => ({ updateOne: { filter: { bot, n, k, open: true }, update: close } })) as never,
-            { ordered: false },
-          ),
+      of(
+        'Pages',
+        closed.filter(({ k }) => k === undefined),
+      ),
+      of(
+        'BroadcastPages',
+        closed.filter(({ k }) => k !== undefined),
+      ),
     ]);
   }
 }

@@ -3,12 +3,24 @@ import type { Log } from '../log.js';
 import { isSocketError } from './failure.js';
 import { defineModels, type Models } from './models.js';
 
+/** An update of a command of updates: filter and change as MongoDB takes them. */
+export interface Update {
+  readonly filter: Readonly<Record<string, unknown>>;
+  readonly change: Readonly<Record<string, unknown>>;
+  readonly upsert?: boolean;
+}
+
 /** The connection and the models on it. */
 export interface Store {
   readonly connection: mongoose.Connection;
   readonly models: Models;
   /** True while the driver sees a server that takes writes. */
   reachable(): boolean;
+  /**
+   * Carries out updates of one collection, each whatever becomes of the others, by a command for 64 of them: the driver's bulk writes cost as much CPU as all the rest of such a
+   * command. Rejects with the driver's error, or that of the first update that failed (code 11000: see duplicateKey). The driver does not try it again.
+   */
+  update(model: keyof Models, updates: readonly Update[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -80,12 +92,46 @@ function watched(connection: mongoose.Connection, log: Log): Store {
   connection.on('error', (error: unknown) => {
     log.warn({ error: String(error) }, 'store connection error');
   });
+  const models = defineModels(connection);
   return {
     connection,
-    models: defineModels(connection),
+    models,
     reachable: () => up,
+    update: (model, updates) => updateAll(connection, models[model].collection.collectionName, updates),
     close: () => connection.close(),
   };
+}
+
+/** Updates of one command: the rows of results that they write are 12 KB, with errors of all items 300 KB, and a command has 16 MB. */
+const UPDATES_OF_A_COMMAND = 64;
+
+/** What a server answers to a command of updates. */
+interface UpdateAnswer {
+  readonly writeErrors?: readonly WriteFault[];
+  readonly writeConcernError?: WriteFault;
+}
+
+interface WriteFault {
+  readonly code: number;
+  readonly errmsg: string;
+  readonly keyPattern?: Record<string, unknown>;
+}
+
+async function updateAll(connection: mongoose.Connection, collection: string, updates: readonly Update[]) {
+  for (let at = 0; at < updates.length; at += UPDATES_OF_A_COMMAND) {
+    const answer = (await connection.db?.command({
+      update: collection,
+      updates: updates
+        .slice(at, at + UPDATES_OF_A_COMMAND)
+        .map(({ filter, change, upsert = false }) => ({ q: filter, u: change, upsert })),
+      ordered: false,
+      // A command takes nothing of it from the connection.
+      writeConcern: { w: 'majority', j: true },
+    })) as UpdateAnswer | undefined;
+    const fault = answer === undefined ? undefined : (answer.writeErrors?.[0] ?? answer.writeConcernError);
+    if (fault !== undefined)
+      throw Object.assign(new Error(fault.errmsg), { code: fault.code, keyPattern: fault.keyPattern });
+  }
 }
 
 /** True for errors that mean "no server, or the connection broke": the operation may or may not have been applied. */

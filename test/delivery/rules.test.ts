@@ -115,6 +115,8 @@ t.test("outcome: Telegram's words", async (t) => {
     t.same(classify(telegram(400, description)), { kind: 'rejected', code: 400, description }, words);
   }
   const upgraded = 'Bad Request: group chat was upgraded to a supergroup chat';
+  const long = classify(telegram(400, 'x'.repeat(1_000_000)));
+  t.same(long, { kind: 'rejected', code: 400, description: 'x'.repeat(500) }, 'a line of it is kept');
   t.same(classify(telegram(400, upgraded, { migrate_to_chat_id: -1_001_234_567_890 })), {
     kind: 'migrated',
     toChatId: -1_001_234_567_890,

@@ -395,6 +395,12 @@ export function modelStore(kernel: Kernel): ModelStore {
         connection: undefined as never,
         models,
         reachable: () => kernel.now >= store.awayUntil,
+        async update(model, updates) {
+          if (updates.length === 0) return;
+          await models[model].collection.bulkWrite(
+            updates.map(({ filter, change, upsert = false }) => ({ updateOne: { filter, update: change, upsert } })),
+          );
+        },
         close: () => Promise.resolve(),
       };
     },

@@ -58,7 +58,7 @@ const WAYS = [
 
 /** A disk on which a commit fails with this text, from when `failing` is set; `gone`: the file cannot be read after that, as when lmdb could not write its meta page. */
 function failingDisk(text: string, gone: boolean) {
-  const disk = { failing: false, byThread: 0, here: 0 };
+  const disk: { failing: boolean; byThread: number; here: number } = { failing: false, byThread: 0, here: 0 };
   const opens = ((options: Parameters<typeof open>[0]) => {
     const root = open(options);
     let lost = false;

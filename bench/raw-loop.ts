@@ -1,3 +1,5 @@
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 
 /** Sends one text to each of these chats, `concurrency` calls at once and nothing written down; resolves with the seconds that it took. Throws when one is refused. */
@@ -28,4 +30,20 @@ export async function rawLoop(
   const seconds = (performance.now() - began) / 1_000;
   await pool.close();
   return seconds;
+}
+
+/** The raw loop in a process of its own, as new as those that it is measured beside; `end` ends it. */
+export function startRawProcess(): { readonly loop: typeof rawLoop; end(): void } {
+  const child = fork(fileURLToPath(new URL('raw-process.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] });
+  return {
+    loop: (...asked) =>
+      new Promise((resolve, reject) => {
+        child.once('message', ({ seconds, error }: { readonly seconds?: number; readonly error?: string }) => {
+          if (seconds === undefined) reject(new Error(error));
+          else resolve(seconds);
+        });
+        child.send(asked);
+      }),
+    end: () => child.disconnect(),
+  };
 }

@@ -1,13 +1,13 @@
 /** Rows without limits: how near a durable broadcast comes to a raw loop of undici that writes nothing down, and what it costs. */
 import { delivered, seconds, weather } from './delivering.js';
-import { rawLoop } from './raw-loop.js';
+import { rawLoop, startRawProcess } from './raw-loop.js';
 import type { Measure, Row } from './row.js';
 import { cpuSeconds, median, watchMemory } from './support.js';
 import { inWorld, type World, type WorldOptions } from './world.js';
 
 const TEXT = '#1 The quick brown fox jumps over the lazy dog, and everybody is told of it in one line of text.';
 const MB = 1_048_576;
-/** Each ratio is the median of so many turns in one world: the first finds code that was never run, as in the first seconds after a start. */
+/** Each ratio is the median of so many turns, or of so many runs of a world of their own. */
 const TURNS = 3;
 
 /** The store in a process of its own, rates lifted, so many calls in flight. */
@@ -28,6 +28,7 @@ async function turns<T extends object>(
   world: World,
   loop: { readonly chats: readonly number[]; readonly concurrency: number; readonly faults: object },
   work: () => Promise<T>,
+  rawOf: typeof rawLoop = rawLoop,
 ): Promise<(T & Beside)[]> {
   const { telegram, bot, telegramPid } = world;
   const { chats, concurrency } = loop;
@@ -41,7 +42,7 @@ async function turns<T extends object>(
       await telegram.reset();
       await telegram.faults(faults);
       const cpu = cpuSeconds([telegramPid]);
-      const taken = await rawLoop(telegram.url, bot.token, TEXT, some, concurrency);
+      const taken = await rawOf(telegram.url, bot.token, TEXT, some, concurrency);
       telegramCpu += cpuSeconds([telegramPid]) - cpu;
       return taken;
     };
@@ -54,9 +55,9 @@ async function turns<T extends object>(
   return done;
 }
 
-/** The median of the turns, and each of them. */
-const ofTurns = (values: readonly number[], digits: number, unit = ''): string =>
-  `${median(values).toFixed(digits)}${unit} (turns: ${values.map((value) => value.toFixed(digits)).join(', ')})`;
+/** The median, and each of those that it is of. */
+const ofTurns = (values: readonly number[], digits: number, unit = '', of = 'turns'): string =>
+  `${median(values).toFixed(digits)}${unit} (${of}: ${values.map((value) => value.toFixed(digits)).join(', ')})`;
 
 /** What a broadcast, or what stands for one, came to at the local Telegram. */
 interface Counted {
@@ -85,47 +86,84 @@ function noWorse(what: string, done: readonly Timed[]): Measure {
   };
 }
 
-const throughput: Row = {
-  name: 'throughput',
-  about: '20,000 chats, no latency, no limits, 50 in flight, beside raw undici with 50',
-  run: (say) =>
-    inWorld(unlimited(50), async (world) => {
-      const chats = await world.telegram.people(20_000);
+interface Broadcast extends Timed, Counted {
+  /** Of all our processes, s for 1,000 messages. */
+  readonly cpu: number;
+}
+
+/** Three broadcasts to as many people, one after another, in processes that did nothing before; raw undici's is as new. */
+async function broadcasts(say: (progress: string) => void, people: number, concurrency: number): Promise<Broadcast[]> {
+  const raw = startRawProcess();
+  try {
+    return await inWorld(unlimited(concurrency), async (world) => {
+      const chats = await world.telegram.people(people);
       say('importing');
       await world.api.importPeople(chats);
-      const done = await turns(say, world, { chats, concurrency: 50, faults: { latencyMs: 0 } }, async () => {
+      const work = async () => {
         const before = cpuSeconds(world.pids);
-        const { ms, stats } = await delivered(world, chats.length, 60, () => world.api.broadcast({ text: TEXT }));
-        return { ms, stats, cpu: (cpuSeconds(world.pids) - before) / (chats.length / 1_000) };
-      });
-      const ratios = done.map(({ ms, rawMs }) => rawMs / ms);
-      const cpu = done.map((turn) => turn.cpu);
-      const rate = (ms: number): string => ((chats.length * 1_000) / ms).toFixed(0);
-      return [
-        {
-          what: 'of raw undici’s rate',
-          value: `${ofTurns(ratios, 2)}; ${rate(median(done.map(({ ms }) => ms)))}/s of ${rate(median(done.map(({ rawMs }) => rawMs)))}/s`,
-          goal: '≥ 0.40',
-          held: median(ratios) >= 0.4,
-        },
-        {
-          what: 'CPU of all our processes for 1,000',
-          value: ofTurns(cpu, 3, ' s'),
-          goal: '≤ 0.150 s',
-          held: median(cpu) <= 0.15,
-        },
-        {
-          what: 'the local Telegram: what a core of it takes, to raw undici’s rate',
-          value: ofTurns(
-            done.map(({ rawMs, telegramCpu }) => rawMs / 1_000 / telegramCpu),
-            2,
-          ),
-          goal: '≥ 2, or said',
-          held: true,
-        },
-        eachOnce(done, chats.length),
-      ];
-    }),
+        const { ms, stats } = await delivered(world, people, 60, () => world.api.broadcast({ text: TEXT }));
+        return { ms, stats, cpu: (cpuSeconds(world.pids) - before) / (people / 1_000) };
+      };
+      return await turns(say, world, { chats, concurrency, faults: { latencyMs: 0 } }, work, raw.loop);
+    });
+  } finally {
+    raw.end();
+  }
+}
+
+const throughput: Row = {
+  name: 'throughput',
+  about: '20,000 chats, no latency, no limits, 50 in flight, beside raw undici with 50; each run in new processes',
+  async run(say) {
+    const people = 20_000;
+    const runs: Broadcast[][] = [];
+    while (runs.length < TURNS) {
+      const run = runs.length + 1;
+      runs.push(await broadcasts((progress) => say(`run ${run}, ${progress}`), people, 50));
+    }
+    const ofRuns = (values: readonly number[], digits: number, unit = ''): string =>
+      ofTurns(values, digits, unit, 'runs');
+    const rate = (ms: readonly number[]): string => ((people * 1_000) / median(ms)).toFixed(0);
+    const beside = (done: readonly Broadcast[]): string =>
+      `${ofRuns(
+        done.map(({ ms, rawMs }) => rawMs / ms),
+        2,
+      )}; ${rate(done.map(({ ms }) => ms))}/s of ${rate(done.map(({ rawMs }) => rawMs))}/s`;
+    const of = (turn: number): Broadcast[] => runs.flatMap((run) => run[turn] ?? []);
+    const [first, last] = [of(0), of(TURNS - 1)];
+    const cpu = (done: readonly Broadcast[]): number[] => done.map((one) => one.cpu);
+    return [
+      {
+        what: 'of raw undici’s rate',
+        value: beside(first),
+        goal: '≥ 0.40',
+        held: median(first.map(({ ms, rawMs }) => rawMs / ms)) >= 0.4,
+      },
+      {
+        what: 'CPU of all our processes for 1,000',
+        value: ofRuns(cpu(first), 3, ' s'),
+        goal: '≤ 0.150 s',
+        held: median(cpu(first)) <= 0.15,
+      },
+      {
+        what: 'the local Telegram: what a core of it takes, to raw undici’s rate',
+        value: ofRuns(
+          first.map(({ rawMs, telegramCpu }) => rawMs / 1_000 / telegramCpu),
+          2,
+        ),
+        goal: '≥ 2, or said',
+        held: true,
+      },
+      {
+        what: 'the third broadcast in the same processes, of raw undici’s third',
+        value: beside(last),
+        goal: 'said',
+        held: true,
+      },
+      { what: 'its CPU for 1,000', value: ofRuns(cpu(last), 3, ' s'), goal: 'said', held: true },
+      eachOnce(runs.flat(), people),
+    ];
+  },
 };
 
 const latency: Row = {

@@ -68,6 +68,13 @@ export interface BroadcastMove {
   readonly finishedAt?: Date;
 }
 
+/** A page of an audience as it is read. */
+interface AudienceLists {
+  readonly chats: readonly unknown[];
+  readonly unreachable: boolean[];
+  readonly last: ObjectId;
+}
+
 /** The filter of an audience: active people of the given types, with any of the tags; the stub of a group that became a supergroup is nobody. */
 export function audienceFilter(bot: string, audience: BroadcastBody['audience']): Record<string, unknown> {
   return {
@@ -131,17 +138,25 @@ export function broadcastStore(store: Store, bot: string, pageSize = BROADCAST_P
       };
     },
     async audience(audience, after) {
-      const found = await Chats.collection
-        .find(behind(audience, after), { projection: { chatId: 1, reach: 1 }, batchSize: pageSize + 1 }) // in one answer
-        .sort({ _id: 1 })
-        .limit(pageSize)
+      // One document of lists: 500 documents cost the driver three times as much.
+      const [page] = await Chats.collection
+        .aggregate<AudienceLists>([
+          { $match: behind(audience, after) },
+          { $sort: { _id: 1 } },
+          { $limit: pageSize },
+          {
+            $group: {
+              _id: null,
+              chats: { $push: '$chatId' },
+              unreachable: { $push: { $ne: ['$reach', 'ok'] } },
+              last: { $last: '$_id' },
+            },
+          },
+        ])
         .toArray();
-      const last = found.at(-1);
-      return {
-        chats: found.map((row) => Number(row.chatId)),
-        unreachable: found.map((row) => row.reach !== 'ok'),
-        upTo: found.length < pageSize || last === undefined ? null : last._id,
-      };
+      if (page === undefined) return { chats: [], unreachable: [], upTo: null };
+      const chats = page.chats.map(Number);
+      return { chats, unreachable: page.unreachable, upTo: chats.length < pageSize ? null : page.last };
     },
     async openPages(n, fromK) {
       const found = await parts

@@ -320,6 +320,22 @@ export function modelStore(kernel: Kernel): ModelStore {
         const filter = rewrite(name, 'findOne', given);
         return call(host, `${name}.findOne`, false, () => find(table, filter)[0] ?? null);
       },
+      /** Pipelines of $match, $sort by a field, $limit and a $group of all. */
+      aggregate(stages: readonly Doc[]) {
+        const of = (stage: string) => stages.find((one) => stage in one)?.[stage] as Doc | undefined;
+        const filter = rewrite(name, 'aggregate', of('$match') ?? {});
+        const [[field, direction] = ['_id', 1]] = Object.entries((of('$sort') ?? {}) as Record<string, number>);
+        const limit = Number(of('$limit'));
+        const { _id, ...wanted } = of('$group') ?? {};
+        return {
+          toArray: () =>
+            call(host, `${name}.aggregate`, false, () => {
+              const found = find(table, filter);
+              found.sort((a, b) => direction * compare(a[field], b[field]));
+              return found.length === 0 ? [] : [{ _id, ...grouped(found.slice(0, limit), wanted) }];
+            }),
+        };
+      },
       countDocuments: (filter: Doc) => call(host, `${name}.count`, false, () => find(table, filter).length),
       insertOne(given: Doc) {
         const doc = copied(given);
@@ -449,6 +465,22 @@ function duplicate(index: readonly string[]): Error {
     code: 11_000,
     keyPattern: Object.fromEntries(index.map((field) => [field, 1])),
   });
+}
+
+/** What the accumulators of a $group of all make of these rows: $push and $last of a field, or of whether one differs from a value. */
+function grouped(found: readonly Doc[], wanted: Doc): Doc {
+  const asked = (row: Doc, expression: unknown): unknown => {
+    if (typeof expression === 'string') return row[expression.slice(1)];
+    const [field, value] = (expression as { $ne: [string, unknown] }).$ne;
+    return matches(row, { [field.slice(1)]: { $ne: value } });
+  };
+  return Object.fromEntries(
+    Object.entries(wanted).map(([field, accumulator]) => {
+      const { $push, $last } = accumulator as { $push?: unknown; $last?: unknown };
+      const last = found.at(-1) ?? {};
+      return [field, $push === undefined ? asked(last, $last) : found.map((row) => asked(row, $push))];
+    }),
+  );
 }
 
 function bulkError(

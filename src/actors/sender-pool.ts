@@ -6,18 +6,15 @@
  */
 
 import type { Holding } from '../store/lease-keeper.js';
+import { onAgain, onBroadcastFailed, onBroadcastLoaded, reloadRun } from './pool/broadcast-loading.js';
 import { feedHeld, lookAtWishes, lookSoon, onHandedBack, onWithdrawn } from './pool/broadcast-moves.js';
 import {
   advanceBroadcasts,
-  onAgain,
-  onBroadcastFailed,
-  onBroadcastLoaded,
   onBroadcastMoved,
   onBroadcastPage,
   onNotMade,
   onRest,
   onWishes,
-  reloadRun,
 } from './pool/broadcasts.js';
 import { commitNext, onCommitFailed, onCommitted, onItemEnded, onPartSent, writeCommit } from './pool/commits.js';
 import { answerDrain, drained } from './pool/drain.js';

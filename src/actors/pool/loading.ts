@@ -2,7 +2,7 @@ import { deliveryId } from '../../delivery/ids.js';
 import { headAt } from '../../delivery/packed.js';
 import type { AppendedPage } from '../../store/page-log.js';
 import { headCount, type PageHead } from '../../store/send-store.js';
-import { addRun } from './broadcasts.js';
+import { addRun } from './broadcast-loading.js';
 import { feed, markedSince, restFrozen, settleRead } from './feeding.js';
 import { learnMoves, marksOf } from './moves.js';
 import type { Ctx, LoadedPage, PoolDeps, State } from './state.js';

@@ -1,8 +1,9 @@
 import { lastPlace } from '../../delivery/chat-moves.js';
 import { shardOf } from '../../delivery/shards.js';
+import type { StoredBroadcastPage } from '../../store/broadcast-store.js';
 import type { ChatMark } from '../../store/send-store.js';
 import type { MovedItem } from '../sender/state.js';
-import { type Ctx, type Handed, type PoolDeps, type State, shardAddress } from './state.js';
+import { type Ctx, type Handed, type KnownReach, type PoolDeps, type State, shardAddress } from './state.js';
 
 /** A look at the store that failed is tried again after so long, ms. */
 const RETRY_MS = 1_000;
@@ -35,6 +36,20 @@ export async function metTwice(
   const places = new Map(chatIds.map((chatId) => [chatId, placeOf(chatId)] as const).filter(([of, at]) => of !== at));
   const there = await deps.broadcasts.among(n, new Set(places.values()));
   return new Set([...places].filter(([, at]) => there.has(at)).map(([of]) => of));
+}
+
+/** The marks of people in pages that were made before: flags of the audience are read when a page is made, and again here. */
+export async function reachOf(
+  n: number,
+  pages: readonly StoredBroadcastPage[],
+  ctx: Ctx,
+  deps: PoolDeps,
+): Promise<KnownReach> {
+  const askedAt = ctx.clock.now();
+  const chats = pages.flatMap((page) => page.chats);
+  const marks = await marksOf(chats, deps);
+  const unreachable = new Set(marks.filter((mark) => mark.unreachable).map((mark) => mark.chatId));
+  return { unreachable, askedAt, marks, twice: await metTwice(n, chats, marks, deps) };
 }
 
 /** Takes in which chats became others, as the store tells. */

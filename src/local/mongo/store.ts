@@ -27,7 +27,7 @@ export interface StoreOptions {
   readonly log?: StoreLog | undefined;
   /** As the engine's. */
   readonly open?: EngineOptions['open'];
-  readonly quickCommitMs?: EngineOptions['quickCommitMs'];
+  readonly quickMs?: EngineOptions['quickMs'];
 }
 
 function damaged(why: string): StoreStartError {
@@ -91,7 +91,7 @@ export function openStore(options: StoreOptions): Store {
       );
     },
     ...(options.open === undefined ? {} : { open: options.open }),
-    quickCommitMs: options.quickCommitMs,
+    quickMs: options.quickMs,
   });
   try {
     if (migrateFile(engine)) options.log?.info({}, 'local store: the indexes of an older format were built anew');

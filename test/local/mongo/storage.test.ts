@@ -93,19 +93,19 @@ function failingDisk(text: string, gone: boolean) {
 }
 
 /** Such a disk with one more commit, of that way. */
-function after(before: ReturnType<typeof failingDisk>['disk'], quickCommitMs: number): typeof before {
+function after(before: ReturnType<typeof failingDisk>['disk'], quickMs: number): typeof before {
   const { byThread, here } = before;
-  return { failing: false, ...(quickCommitMs === 0 ? { byThread: byThread + 1, here } : { byThread, here: here + 1 }) };
+  return { failing: false, ...(quickMs === 0 ? { byThread: byThread + 1, here } : { byThread, here: here + 1 }) };
 }
 
-for (const [way, quickCommitMs] of WAYS) {
+for (const [way, quickMs] of WAYS) {
   t.test(
     `when the disk fails it only reads, and says so; a new start takes writes again, commits ${way}`,
     async (t) => {
       const directory = t.testdir();
       const { disk, opens } = failingDisk('Input/output error', false);
       const { lines, log } = logged();
-      const store = opened(directory, { open: opens, log, quickCommitMs });
+      const store = opened(directory, { open: opens, log, quickMs });
       t.match(await insert(store, { _id: 1 }), { ok: 1, n: 1 });
       disk.failing = true;
       const before = { ...disk };
@@ -121,7 +121,7 @@ for (const [way, quickCommitMs] of WAYS) {
       disk.failing = false;
       t.match(await insert(store, { _id: 5 }), { ok: 0, code: 39 }, 'a disk that seems well again is not trusted');
       t.match(await run(store, { delete: 'c', deletes: [{ q: {}, limit: 0 }] }), { ok: 0, code: 39 });
-      t.strictSame(disk, after(before, quickCommitMs), 'nothing was written after the failure');
+      t.strictSame(disk, after(before, quickMs), 'nothing was written after the failure');
       t.equal(await count(store), 1, 'reads go on');
       t.match(await run(store, { serverStatus: 1 }), {
         storageEngine: { readOnly: true, refusal: /disk of the store failed/ },
@@ -141,10 +141,10 @@ for (const [way, quickCommitMs] of WAYS) {
   );
 }
 
-for (const [way, quickCommitMs] of WAYS) {
+for (const [way, quickMs] of WAYS) {
   t.test(`what waits while a commit fails is not tried on that disk, commits ${way}`, async (t) => {
     const { disk, opens } = failingDisk('Input/output error', false);
-    const store = opened(t.testdir(), { open: opens, quickCommitMs });
+    const store = opened(t.testdir(), { open: opens, quickMs });
     await insert(store, { _id: 1 });
     disk.failing = true;
     const before = { ...disk };
@@ -152,15 +152,15 @@ for (const [way, quickCommitMs] of WAYS) {
     await Promise.resolve(); // the first batch is under way, these are the next one
     many.push(...Array.from({ length: 5 }, (_, n) => insert(store, { _id: `b${n}` })));
     for (const one of await Promise.all(many)) t.match(one, { ok: 0, code: 39 });
-    t.strictSame(disk, { ...after(before, quickCommitMs), failing: true });
+    t.strictSame(disk, { ...after(before, quickMs), failing: true });
     await store.engine.close();
   });
 }
 
-for (const [way, quickCommitMs] of WAYS) {
+for (const [way, quickMs] of WAYS) {
   t.test(`when nothing can be read any more every answer is an error, none is empty, commits ${way}`, async (t) => {
     const { disk, opens } = failingDisk('No space left on device', true);
-    const store = opened(t.testdir(), { open: opens, quickCommitMs });
+    const store = opened(t.testdir(), { open: opens, quickMs });
     await insert(store, { _id: 1 });
     disk.failing = true;
     t.match(await insert(store, { _id: 2 }), { ok: 0, code: 39, errmsg: /nothing is read or written/ });
@@ -172,7 +172,7 @@ for (const [way, quickCommitMs] of WAYS) {
   });
 }
 
-for (const [way, quickCommitMs] of WAYS) {
+for (const [way, quickMs] of WAYS) {
   t.test(`a commit that fails for want of room is refused alone, commits ${way}`, async (t) => {
     for (const text of [
       'No space left on device',
@@ -180,7 +180,7 @@ for (const [way, quickCommitMs] of WAYS) {
       'MDB_MAP_FULL: Environment mapsize limit reached',
     ]) {
       const { disk, opens } = failingDisk(text, false);
-      const store = opened(t.testdir(), { open: opens, quickCommitMs });
+      const store = opened(t.testdir(), { open: opens, quickMs });
       await insert(store, { _id: 1 });
       disk.failing = true;
       t.match(await insert(store, { _id: 2 }), { ok: 0, code: 14031, errmsg: new RegExp(text) });
@@ -192,14 +192,14 @@ for (const [way, quickCommitMs] of WAYS) {
   });
 }
 
-for (const [way, quickCommitMs] of WAYS) {
+for (const [way, quickMs] of WAYS) {
   t.test(
     `a host that was followed by another writes nothing more, and answers nothing from what it knew, commits ${way}`,
     async (t) => {
       const directory = t.testdir();
-      const old = opened(directory, { quickCommitMs });
+      const old = opened(directory, { quickMs });
       await insert(old, { _id: 1 });
-      const next = opened(directory, { quickCommitMs });
+      const next = opened(directory, { quickMs });
       await run(next, { createIndexes: 'c', indexes: [{ key: { a: 1 }, name: 'a' }] });
       t.match(await insert(next, { _id: 2, a: 1 }), { ok: 1 });
       t.match(await insert(old, { _id: 3, a: 1 }), { ok: 0, code: 91, errmsg: /another process hosts the store/ });

@@ -50,8 +50,8 @@ export interface EngineOptions {
   onNearLimit?(usedBytes: number): void;
   /** lmdb's `open`, or one whose files fail. */
   readonly open?: typeof open;
-  /** How long a commit may hold the event loop, ms (default 2): while the last one took less, the next is made here and not by lmdb's thread. 0: always by the thread. */
-  readonly quickCommitMs?: number | undefined;
+  /** While the last batch took less than this with its commit, ms (default 3), the next is committed here and not by lmdb's thread. 0: always by the thread. */
+  readonly quickMs?: number | undefined;
 }
 
 /** Another process has written to the file since this one read it: what this one has in memory is void. */
@@ -86,8 +86,8 @@ const FILE_OPTIONS = {
 const BATCH_MS = 6;
 const LONE_BATCH_MS = 20;
 const LONE_AFTER_MS = 200;
-// Less than a batch may hold it. A commit by lmdb's thread is two ways between threads, and its sync is waited for besides: 1.2 ms where 0.8 do, with both cores at work.
-const QUICK_COMMIT_MS = 2;
+// Less than a batch may hold the loop. A commit by lmdb's thread is two ways between threads: worth it for a long one, or a slow disk (docs/decisions/0023-commits-without-a-thread.md).
+const QUICK_MS = 3;
 const SPACE_CHECK_MS = 100;
 const CAUSE_MS = 1000;
 const RESERVE_BYTES = 32 * 1024 * 1024;
@@ -200,7 +200,7 @@ function completeFile(directory: string): void {
 /** Opens the file in `directory` (made when missing). Each batch of writes is one transaction of lmdb, flushed before any of them settles; what comes
  * meanwhile is the next batch. Throws what lmdb throws when the directory cannot be opened. */
 export function openEngine(options: EngineOptions): Engine {
-  const { quickCommitMs = QUICK_COMMIT_MS } = options;
+  const { quickMs = QUICK_MS } = options;
   mkdirSync(options.directory, { recursive: true });
   completeFile(options.directory);
   const root: RootDatabase<Buffer, Buffer> = (options.open ?? open)({
@@ -225,7 +225,7 @@ export function openEngine(options: EngineOptions): Engine {
   let nearLimit = false;
   let isReadable = true;
   let sharedAt = Number.NEGATIVE_INFINITY; // when several writes were last in one batch
-  let commitMs = Number.POSITIVE_INFINITY; // what the last commit took
+  let lastMs = Number.POSITIVE_INFINITY; // what the last batch took, with its commit
 
   function tell(): void {
     const state = broken === undefined ? (noRoom === undefined ? 'writes' : 'full') : 'broken';
@@ -326,15 +326,15 @@ export function openEngine(options: EngineOptions): Engine {
   /** Runs a batch as one transaction; it is on the disk when this is over. Rejects with what a step threw that undoes the batch, and with lmdb's error. */
   async function transact(batch: readonly Queued[]): Promise<BatchResult> {
     let result: BatchResult | undefined;
-    let ranAt = 0;
+    let began = 0;
     const run = (): void => {
+      began = performance.now();
       result = runBatch(batch);
-      ranAt = performance.now();
     };
-    if (commitMs < quickCommitMs) root.transactionSync(run);
+    if (lastMs < quickMs) root.transactionSync(run);
     else await root.childTransaction(run);
     if (result === undefined) throw new Error('the transaction did not run');
-    commitMs = performance.now() - ranAt;
+    lastMs = performance.now() - began;
     return result;
   }
 

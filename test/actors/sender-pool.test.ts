@@ -597,6 +597,25 @@ t.test('crashes of actors with calls in the air', async (t) => {
     }
   });
 
+  await t.test(
+    'a message that is given up keeps its chat until its result is durable, not its dead letter alone',
+    async (t) => {
+      const world = worldOf(t);
+      world.plan = (_chat, text) => (text.endsWith('.0') ? { answer: refusal(400, 'Bad Request: odd') } : undefined);
+      const process = await world.process({ rates: UNLIMITED });
+      await process.take();
+      await world.clock.advance(1_200);
+      const go = world.hold(/commit results/);
+      world.append([one(1), one(1)]);
+      await world.clock.advance(3_000);
+      t.same([world.calls.length, world.deadLetters.size], [1, 1]);
+      go();
+      await world.finish(5_000);
+      t.equal(world.calls.length, 2);
+      world.check({ perSecond: 0 });
+    },
+  );
+
   await t.test('a 429 is not forgotten by a crash', async (t) => {
     const world = worldOf(t);
     world.plan = (chatId, _text, nth) => (chatId === 1 && nth === 1 ? { answer: limited(30) } : undefined);

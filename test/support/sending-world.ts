@@ -516,8 +516,12 @@ export function sendingWorld(): SendingWorld {
     };
     if (earlier !== undefined && earlier.epoch === met.epoch && earlier.text !== text) {
       const before = accepted.get(earlier.text);
+      // Once its dead letter is durable it has ended: who reads its page again, after a crash before the result, settles it by that.
       const isOpen =
-        before !== undefined && stateOf(before.id) === 'queued' && sentParts(before.id).length <= before.part;
+        before !== undefined &&
+        stateOf(before.id) === 'queued' &&
+        !deadLetters.has(before.id) &&
+        sentParts(before.id).length <= before.part;
       if (before !== undefined && isOpen && !again(earlier.answer)) {
         violations.push(`chat ${chatId} is called for ${text} before the end of ${earlier.text} is durable`);
       }

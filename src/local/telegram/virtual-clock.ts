@@ -23,6 +23,7 @@ export class VirtualClock implements LocalClock {
   #stoppedAt: number | undefined;
   #wish: VirtualTime = { aheadMs: 0 };
   #changes: Promise<void> = Promise.resolve();
+  #underWay = 0;
 
   constructor(base: LocalClock) {
     this.#base = base;
@@ -59,11 +60,14 @@ export class VirtualClock implements LocalClock {
   setStopped(stopped: boolean): void {
     const { aheadMs, stoppedAt } = this.#wish;
     if (stopped === (stoppedAt !== undefined)) return;
-    this.#change(
-      stoppedAt === undefined
-        ? { aheadMs, stoppedAt: Math.ceil(this.#base.now() + aheadMs) }
-        : { aheadMs: stoppedAt - this.#base.now() },
-    );
+    if (stoppedAt !== undefined) {
+      this.#change({ aheadMs: stoppedAt - this.#base.now() });
+      return;
+    }
+    const now = this.#base.now() + aheadMs;
+    // With no change under way it stands from this very moment on: else it could be past its millisecond when the change is made.
+    if (this.#underWay === 0) this.#set({ aheadMs, stoppedAt: now });
+    this.#change({ aheadMs, stoppedAt: Math.ceil(now) });
   }
 
   /** Puts time forward; `settled` resolves when what runs beside the clock has caught up with it, and is asked before each timer on the way. */
@@ -82,7 +86,12 @@ export class VirtualClock implements LocalClock {
   /** Changes happen one after another. */
   #change(time: VirtualTime, settled?: () => Promise<void>): void {
     this.#wish = time;
-    this.#changes = this.#changes.then(() => this.#reach(time, settled));
+    this.#underWay++;
+    this.#changes = this.#changes
+      .then(() => this.#reach(time, settled))
+      .finally(() => {
+        this.#underWay--;
+      });
   }
 
   async #reach(time: VirtualTime, settled: () => Promise<void> = () => Promise.resolve()): Promise<void> {

@@ -71,6 +71,19 @@ t.test('virtual time: timers run in order, each at its moment, and never twice',
   t.equal(base.pending(), 0);
 });
 
+t.test('time stands still from the moment it is asked to, at its next whole millisecond', async (t) => {
+  let at = 1_000.4;
+  const clock = new VirtualClock({ now: () => at, after: () => () => undefined });
+  clock.setStopped(true);
+  at += 3; // the event loop was busy
+  await clock.changed;
+  t.equal(clock.now(), 1_001);
+  t.same(clock.time, { aheadMs: 0, stoppedAt: 1_001 });
+  clock.advance(950);
+  await clock.changed;
+  t.equal(clock.now(), 1_951);
+});
+
 t.test('what time does here follows PUT clock', async (t) => {
   const world = await bench(t);
   const { call, local, people, updates, botId } = world;

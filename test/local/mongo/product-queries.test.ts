@@ -29,7 +29,9 @@ type Shape = string;
 // A tailable cursor reads a capped collection in the order of its rows: that is no scan for something.
 const USED: Readonly<Record<Shape, string>> = {
   'aggregate chats {bot, subscription, type $in, movedTo $exists, tags $in} $match $group': 'bot_1_chatId_1',
+  'aggregate chats {bot, subscription, type $in, movedTo $exists, tags $in} $match $sort $limit $group': 'bot_1__id_1',
   'aggregate chats {bot, subscription, type $in, movedTo $exists} $match $group': 'bot_1_chatId_1',
+  'aggregate chats {bot, subscription, type $in, movedTo $exists} $match $sort $limit $group': 'bot_1__id_1',
   'aggregate dead_letters {queue $in, state} $match $limit $group': 'queue_1_state_1_at_1__id_1',
   'aggregate dead_letters {queue, state} $match $limit $group': 'queue_1_state_1_at_1__id_1',
   'delete broadcast_pages {bot, n} many': 'bot_1_n_1_k_1',
@@ -57,8 +59,6 @@ const USED: Readonly<Record<Shape, string>> = {
   'find chats {bot, chatId, subscription $exists}': 'bot_1_chatId_1',
   'find chats {bot, chatId}': 'bot_1_chatId_1',
   'find chats {bot, frozenUntil $gt}': 'bot_1_frozenUntil_1',
-  'find chats {bot, subscription, type $in, movedTo $exists, tags $in} sort {_id:1}': 'bot_1__id_1',
-  'find chats {bot, subscription, type $in, movedTo $exists} sort {_id:1}': 'bot_1__id_1',
   'find chats {subscription $exists} sort {_id:1}': '_id_',
   'find dead_letters {_id $in, state, replaying}': '_id_',
   'find dead_letters {bot, queue, source $gte $lt, state}': 'bot_1_queue_1_source_1',

@@ -26,6 +26,8 @@ interface Made {
   readonly call: SentCall;
   readonly epoch: number;
   readonly part: number;
+  /** How often actors had been restarted then. */
+  readonly restarts: number;
 }
 
 /** One delivery as the store has it, with all calls that were made of it. */
@@ -48,7 +50,10 @@ interface Delivery {
   state: string;
   /** The outcome is seen by majority reads. */
   durable: boolean;
-  /** It was written by an owner that another had followed already: that one may have read the row before, and then its word counts. */
+  /**
+   * It was written by an owner that another had followed already, or after its writer was told that this had failed: who read the row before (the next owner, or actors
+   * that were restarted) does not know it, and then their word counts.
+   */
   provisional: boolean;
   readonly calls: Made[];
   /** From when on nothing but the way through the engine could hold its call up; Infinity when something else could. */
@@ -361,18 +366,21 @@ export function checker(
         continue;
       }
       if (state === found.state) {
-        if (!isLate) found.provisional = false;
+        if (!isLate && !change.late) found.provisional = false;
         continue;
       }
-      if (found.state !== 'queued') takenBack(found, state, epoch > (change.before?.epoch as number));
+      if (found.state !== 'queued') {
+        const wasRestarted = restarts > (found.calls.at(-1)?.restarts ?? restarts);
+        takenBack(found, state, epoch > (change.before?.epoch as number) || wasRestarted);
+      }
       if (state === 'queued') continue;
-      found.provisional = isLate;
+      found.provisional = isLate || change.late;
       settled(found, state);
     }
   }
 
-  function takenBack(found: Delivery, state: string, byLaterOwner: boolean): void {
-    if (!found.provisional || !byLaterOwner)
+  function takenBack(found: Delivery, state: string, wasReadAgain: boolean): void {
+    if (!found.provisional || !wasReadAgain)
       broken('an outcome is final', `${found.id} was ${found.state} and becomes ${state}`);
     found.state = 'queued';
     found.durable = false;
@@ -614,7 +622,7 @@ export function checker(
       checkQuiet(chatId, epoch);
       chatStarts.set(chatId, kernel.now);
       checkPrompt(found, epoch);
-      found.calls.push({ call, epoch, part });
+      found.calls.push({ call, epoch, part, restarts });
       under.set(chatId, { found, epoch, restarts });
       made.set(call, found);
       open.add(found);

@@ -42,6 +42,8 @@ export interface Change {
   readonly doc: Doc;
   readonly before: Doc | undefined;
   readonly stage: 'applied' | 'committed';
+  /** It was applied after its writer was told that it had failed. */
+  readonly late: boolean;
 }
 
 /** The store that all processes of a run share: the collections of src/store on the calls of the driver that it really makes. */
@@ -90,8 +92,9 @@ export function modelStore(kernel: Kernel): ModelStore {
   let committedAt = 0;
 
   const tableOf = (name: keyof Models): Table => tables.get(name) as Table;
-  const tell = (change: Change): void => {
-    for (const listener of listeners) listener(change);
+  let late = false;
+  const tell = (change: Omit<Change, 'late'>): void => {
+    for (const listener of listeners) listener({ ...change, late });
   };
 
   function keysOf(index: readonly string[], doc: Doc): string[] {
@@ -225,11 +228,13 @@ export function modelStore(kernel: Kernel): ModelStore {
           kernel.fault('store: written after an error was said');
           fail('late', there);
           kernel.after(there + random.next() * (random.chance(0.2) ? 15_000 : 1_000), () => {
+            late = true;
             try {
               apply(1);
             } catch {
               // nobody hears of it
             }
+            late = false;
           });
           return;
         }

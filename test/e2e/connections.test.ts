@@ -17,11 +17,11 @@ function onRequest({ head, socket }: SeenRequest): void {
   socket.write(answerOf({ ok: true, result: head.includes('/getMe ') ? me : true }));
 }
 
-t.test('a sender has its connections open before its first call, and calls nothing for that', async (t) => {
-  for (const [concurrency, most] of [
-    [undefined, WARM],
-    ['5', 5],
-  ] as const) {
+for (const [concurrency, most] of [
+  [undefined, WARM],
+  ['5', 5],
+] as const) {
+  t.test(`a sender has ${most} connections open before its first call, and calls nothing for that`, async (t) => {
     const telegram = await scriptedServer(t, onRequest);
     const { api, process } = startServer(t, t.testdir(), {
       BOT_TOKEN: `${BOT_ID}:${'a'.repeat(35)}`,
@@ -38,5 +38,5 @@ t.test('a sender has its connections open before its first call, and calls nothi
     t.notMatch(telegram.requests.map(({ head }) => head).join('\n'), 'sendMessage');
     await process.end('SIGTERM');
     t.ok(silent() <= most + RECEIVER_MOST, 'no more were opened');
-  }
-});
+  });
+}

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Binary, type Collection, ObjectId } from 'mongodb';
 import t, { type Test } from 'tap';
 import { ledger } from '../../src/delivery/ledger.js';
@@ -690,7 +691,16 @@ t.test('wakes', async (t) => {
     ends[0].wake('first');
     return heard.includes('first');
   }, 'the first wake');
-  const count = () => store.models.Wakes.collection.countDocuments({ bot: 'burst' });
+  const hints = (bot: string) => store.models.Wakes.collection.countDocuments({ bot });
+  const count = () => hints('burst');
+  if (GIVEN_SERVER !== undefined) {
+    ends[0].wake('probe');
+    await sleep(1_000);
+    if ((await hints('probe')) === 0) {
+      t.comment('the given server serves no tailable cursor: new pages are polled for, and no hints are written');
+      return;
+    }
+  }
   const began = performance.now();
   for (let i = 0; i < 500; i += 1) ends[0].wake('burst');
   const most = 2 + Math.floor((performance.now() - began) / WAKE_EVERY_MS); // more than two where the loop stood still meanwhile

@@ -117,9 +117,11 @@ interface WriteFault {
   readonly keyPattern?: Record<string, unknown>;
 }
 
-async function updateAll(connection: mongoose.Connection, collection: string, updates: readonly Update[]) {
+async function updateAll({ db }: mongoose.Connection, collection: string, updates: readonly Update[]): Promise<void> {
+  if (db === undefined) throw new StoreError('PH_STORE_AWAY', 'the store is not connected');
+  let fault: WriteFault | undefined;
   for (let at = 0; at < updates.length; at += UPDATES_OF_A_COMMAND) {
-    const answer = (await connection.db?.command({
+    const answer = (await db.command({
       update: collection,
       updates: updates
         .slice(at, at + UPDATES_OF_A_COMMAND)
@@ -127,11 +129,11 @@ async function updateAll(connection: mongoose.Connection, collection: string, up
       ordered: false,
       // A command takes nothing of it from the connection.
       writeConcern: { w: 'majority', j: true },
-    })) as UpdateAnswer | undefined;
-    const fault = answer === undefined ? undefined : (answer.writeErrors?.[0] ?? answer.writeConcernError);
-    if (fault !== undefined)
-      throw Object.assign(new Error(fault.errmsg), { code: fault.code, keyPattern: fault.keyPattern });
+    })) as UpdateAnswer;
+    fault ??= answer.writeErrors?.[0] ?? answer.writeConcernError;
   }
+  if (fault !== undefined)
+    throw Object.assign(new Error(fault.errmsg), { code: fault.code, keyPattern: fault.keyPattern });
 }
 
 /** True for errors that mean "no server, or the connection broke": the operation may or may not have been applied. */

@@ -42,6 +42,13 @@ t.test('an update that fails is told, the others of its command are carried out'
   ]);
 });
 
+t.test('an update that fails keeps none of the next command from being carried out', async (t) => {
+  await store.update('Results', [row(0, 9)]);
+  const all = Array.from({ length: 100 }, (_, n) => row(n, 5));
+  await t.rejects(store.update('Results', all), { code: 11_000 });
+  t.equal(await results.countDocuments({ bot: '1' }), 100);
+});
+
 t.test('without upsert only what is there is changed', async (t) => {
   await store.update('Results', [row(1, 5)]);
   await store.update('Results', [
